@@ -1,0 +1,146 @@
+"""Sign and verify bytes for a named purpose, so that no signature for one purpose passes for another.
+
+What is signed is never the bytes alone but the framing `title-registry/signed/1 NUL purpose NUL body`. No purpose
+holds a NUL, so two pairs (purpose, body) never give the same framing; and no framing is the beginning of a COSE
+Sig_structure (first byte 0x84) or of the signed attributes of a PDF signature (first byte 0x31).
+
+Signatures have fixed widths: ES256 is r || s, 64 bytes big-endian (RFC 7518 section 3.4), deterministic (RFC 6979),
+so that signing the same again gives the same; Ed25519 is 64 bytes (RFC 8032).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from keys import jwk
+from keys.errors import KeyNotUsable, KeyStoreBroken, SignatureInvalid
+
+RawPrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+
+_DETERMINISTIC = ECDSA(SHA256(), deterministic_signing=True)
+_VERIFYING = ECDSA(SHA256())
+
+
+class Algorithm(StrEnum):
+    """How a key signs. ES256 for what browsers and phones check; Ed25519 for checkpoints."""
+
+    ES256 = "ES256"
+    ED25519 = "Ed25519"
+
+
+class Purpose(StrEnum):
+    """What a key is for, and nothing else: the word is signed together with the bytes."""
+
+    E_CERTIFICATE = "e-certificate/1"
+    DOCUMENT = "document/1"
+    CHECKPOINT = "checkpoint/1"
+
+
+class KeyState(StrEnum):
+    """Active keys sign; retired keys only verify; what a compromised key signed is judged by its log position."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+    COMPROMISED = "compromised"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key with its id, algorithm, purpose and present state. It verifies in every state: callers judge."""
+
+    key: jwk.RawPublicKey
+    kid: str
+    algorithm: Algorithm
+    purpose: Purpose
+    state: KeyState
+
+    @classmethod
+    def of(cls, key: object, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
+        """Wrap a P-256 or Ed25519 public key. Raise KeyStoreBroken for any other."""
+        if not isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey):
+            raise KeyStoreBroken(f"不支持的公钥：{type(key).__name__}")
+        algorithm = Algorithm.ES256 if isinstance(key, EllipticCurvePublicKey) else Algorithm.ED25519
+        return cls(key, jwk.kid_of(key), algorithm, purpose, state)
+
+    @classmethod
+    def from_spki(cls, der: bytes, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
+        """Read a SubjectPublicKeyInfo in DER (RFC 5280 section 4.1). Raise KeyStoreBroken if it is not one."""
+        try:
+            return cls.of(load_der_public_key(der), purpose, state)
+        except ValueError as error:
+            raise KeyStoreBroken(f"公钥无法读取：{error}") from error
+
+    def spki(self) -> bytes:
+        """Return the SubjectPublicKeyInfo in DER."""
+        return self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def verify_raw(self, message: bytes, signature: bytes) -> None:
+        """Check a 64-byte signature over exactly these bytes. Raise SignatureInvalid."""
+        if len(signature) != 64:
+            raise SignatureInvalid(f"签名长度应为 64 字节，实为 {len(signature)} 字节")
+        try:
+            if isinstance(self.key, Ed25519PublicKey):
+                self.key.verify(signature, message)
+            else:
+                self.key.verify(_der(signature), message, _VERIFYING)
+        except InvalidSignature:
+            raise SignatureInvalid(f"签名与内容不符（密钥 {self.kid}）") from None
+
+
+class Signer:
+    """A private key in memory. It shows its id, algorithm and purpose, and never its secret."""
+
+    __slots__ = ("_key", "algorithm", "kid", "public", "purpose")
+
+    def __init__(self, key: RawPrivateKey, purpose: Purpose) -> None:
+        self._key = key
+        self.public = PublicKey.of(key.public_key(), purpose)
+        self.kid, self.algorithm, self.purpose = self.public.kid, self.public.algorithm, purpose
+
+    def sign_raw(self, message: bytes) -> bytes:
+        """Sign exactly these bytes, without the framing, and verify the result; 64 bytes. Prefer `sign`.
+
+        Only for formats that bind their own context: COSE Sig_structure, a checkpoint's signed note.
+        """
+        if isinstance(self._key, Ed25519PrivateKey):
+            signature = self._key.sign(message)
+        else:
+            r, s = decode_dss_signature(self._key.sign(message, _DETERMINISTIC))
+            signature = r.to_bytes(32) + s.to_bytes(32)
+        self.public.verify_raw(message, signature)
+        return signature
+
+    def __repr__(self) -> str:
+        return f"Signer(kid={self.kid!r}, purpose={self.purpose.value!r})"
+
+
+def sign(signer: Signer, purpose: Purpose, body: bytes) -> bytes:
+    """Sign the body for this purpose; 64 bytes, already verified. Raise KeyNotUsable for a key of another purpose."""
+    if signer.purpose is not purpose:
+        raise KeyNotUsable(f"密钥 {signer.kid} 的用途是 {signer.purpose.value}，不能用于 {purpose.value}")
+    return signer.sign_raw(_framed(purpose, body))
+
+
+def verify(public_key: PublicKey, purpose: Purpose, body: bytes, signature: bytes) -> None:
+    """Return if this key signed this body for this purpose; raise SignatureInvalid if not.
+
+    Neither a clock nor the state of the key is looked at: validity is judged by log position, by the caller.
+    """
+    if public_key.purpose is not purpose:
+        raise SignatureInvalid(f"密钥 {public_key.kid} 的用途是 {public_key.purpose.value}，不是 {purpose.value}")
+    public_key.verify_raw(_framed(purpose, body), signature)
+
+
+def _framed(purpose: Purpose, body: bytes) -> bytes:
+    return b"title-registry/signed/1\0" + purpose.value.encode() + b"\0" + body
+
+
+def _der(signature: bytes) -> bytes:
+    return encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
