@@ -1,0 +1,52 @@
+"""What a data folder holds, and the few settings that belong to the data rather than to a process."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from registry.errors import BadInput, Refused, Unavailable
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one registry. `base_url` is printed into every QR and cannot end in a slash."""
+
+    base_url: str
+    organisation: str = "丽水市人力资源和社会保障局"
+    phone: str = ""
+    sample: bool = False
+    paper_before: date = date(2008, 1, 1)
+
+
+class Folder:
+    """The files of one registry: the log, the register that can be rebuilt, keys, sealed evidence, settings."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "registry.db"
+        self.register = path / "register.db"
+        self.keys = path / "keys"
+        self.evidence = path / "evidence"
+        self.config = path / "config.json"
+
+    def create(self, config: Config) -> None:
+        """Make the folder. Refuse one that holds a registry, or a base URL that is no http(s) address."""
+        if self.config.exists() or self.log.exists():
+            raise Refused(f"{self.path} 已经是一个登记库", fix="换一个空文件夹，或直接使用它")
+        if not config.base_url.startswith(("https://", "http://")) or config.base_url.endswith("/"):
+            raise BadInput(
+                f"地址 {config.base_url} 须以 http(s):// 开头，末尾不带斜杠", fix="例如 https://zc.example.cn"
+            )
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(self.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+
+    def read_config(self) -> Config:
+        """The settings. Raise Unavailable if this is no data folder or the file cannot be read."""
+        try:
+            return msgspec.json.decode(self.config.read_bytes(), type=Config)
+        except FileNotFoundError:
+            raise Unavailable(f"{self.path} 不是登记库（没有 config.json）", fix="先运行 title-registry init") from None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise Unavailable(f"{self.config} 不能读取：{error}", fix="修复该文件，或从备份恢复") from error

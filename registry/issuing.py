@@ -1,0 +1,107 @@
+"""From a title and its holder to a signed certificate: prepare (every check, stored), then sign (none left)."""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import msgspec
+
+from keys.custody import Custody
+from keys.signing import Purpose
+from registry.catalogue.catalogue import Catalogue
+from registry.errors import NotFound
+from registry.folder import Config
+from registry.holders.holder import HOLDERS, Holder
+from registry.holders.identity import mask
+from registry.log.log import Log, Unit
+from registry.masking import mask_name
+from registry.terms import civil_date
+from registry.titles.certificate import check_issuable, prepare, sign
+from registry.titles.code import draw_code
+from registry.titles.content import CertificateContent
+from registry.titles.state import TITLES, Certificate, Title
+
+Proof = Callable[[CertificateContent], None]
+
+
+class Issuing(msgspec.Struct, frozen=True):
+    """What issuing needs: keys, reference data, and the settings that are printed."""
+
+    log: Log
+    custody: Custody
+    catalogue: Catalogue
+    config: Config
+
+    def issue(self, streams: Sequence[str], proof: Proof, *, officer: str) -> list[Certificate]:
+        """Issue the certificates of titles: all prepared in one append, then all signed in one.
+
+        `proof` is the last check before anything is stored; it raises DocumentRefused if a content cannot be set. A
+        title whose newest certificate says what is right today gets no new one. Raise WrongState or NotFound.
+        """
+        now = self.log.clock()
+        signer = self.custody.signer(Purpose.E_CERTIFICATE, now)
+
+        def prepare_all(unit: Unit) -> None:
+            for stream in streams:
+                self._prepare(unit, stream, proof, signer.kid, civil_date(now))
+
+        def sign_all(unit: Unit) -> list[Certificate]:
+            return [self._sign(unit, stream) for stream in streams]
+
+        self.log.transact(prepare_all, actor=officer)
+        return self.log.transact(sign_all, actor=officer)
+
+    def _prepare(self, unit: Unit, stream: str, proof: Proof, kid: str, today: date) -> None:
+        title = title_in(unit, stream)
+        check_issuable(title, today)
+        holder = unit.state(HOLDERS, title.holder)
+        if holder is None:
+            raise NotFound(f"没有持证人 {title.holder}", fix="核对")
+        content = self._content(title, holder, today)
+        facts = prepare(title, content, kid, today)
+        if facts:
+            proof(content)
+        unit.record(TITLES, stream, facts)
+
+    def _sign(self, unit: Unit, stream: str) -> Certificate:
+        prepared = title_in(unit, stream).certificates[-1]
+        signer = self.custody.signer(Purpose.E_CERTIFICATE, unit.now)
+        return unit.record(TITLES, stream, sign(prepared, signer, self.custody.keyring)).certificates[-1]
+
+    def _content(self, title: Title, holder: Holder, today: date) -> CertificateContent:
+        """Everything that will be printed: the name in force today, the title name as it was awarded."""
+        award, person = title.award, holder.person.reveal()
+        name, version = holder.name(today) or person.name, len(title.certificates) + 1
+        return CertificateContent(
+            code=draw_code(os.urandom),
+            version=version,
+            base_url=self.config.base_url,
+            authority=award.authority,
+            authority_name=self.catalogue.authority(award.authority).name_zh,
+            number=award.number,
+            name=name,
+            sex=person.sex,
+            born_month=person.born.strftime("%Y-%m") if person.born else None,
+            identity_masked=mask(person.identity),
+            series=award.series,
+            specialty=award.specialty,
+            level=award.level,
+            title_name=award.title_name,
+            obtained=award.obtained,
+            committee=award.committee,
+            awarded_on=award.awarded_on,
+            approval_document=award.approval_document,
+            issued_on=today,
+            paper=title.paper,
+            remarks=(f"第 {version} 版，此前版本已换发为本证书。",) if version > 1 else (),
+            sample=self.config.sample,
+            name_masked=mask_name(name),
+        )
+
+
+def title_in(unit: Unit, stream: str) -> Title:
+    """The title in a unit. Raise NotFound."""
+    title = unit.state(TITLES, stream)
+    if title is None:
+        raise NotFound(f"没有职称 {stream}", fix="核对编号")
+    return title

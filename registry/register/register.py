@@ -1,0 +1,267 @@
+"""The current register: a projection that pulls from the log, in a file of its own that can be rebuilt at any time.
+
+Every reading first catches up, so a reader sees what was recorded before it asked. A rebuild is made beside the live
+file and takes its place in one rename.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from registry.errors import Unavailable
+from registry.log.facts import Recorded
+from registry.log.log import Log
+from registry.log.mapper import unseal
+from registry.register import tables
+from registry.register.rows import NameRow, PaperRow, ProposalRow, TitleRow, title_row
+from registry.streams import kind_of
+from registry.terms import civil_date
+from registry.titles.state import TITLES
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+BATCH = 2_000
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for; None means any. `name` is a name, its pinyin or its initials, from the beginning."""
+
+    number: str | None = None
+    holder: str | None = None
+    name: str | None = None
+    series: str | None = None
+    specialty: str | None = None
+    level: str | None = None
+    year: int | None = None
+    authority: str | None = None
+    status: str | None = None
+
+
+class Found(NamedTuple):
+    """A page of titles with their holders' present names, and the cursor of the next page."""
+
+    rows: list[tuple[TitleRow, str]]
+    next: str | None
+
+
+class Register:
+    """The register of one log. Safe in several processes: whoever catches up first writes, the others find it done."""
+
+    def __init__(self, path: Path, log: Log) -> None:
+        self.path, self.log = path, log
+        self._local = threading.local()
+
+    # the file
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection; opened anew when a rebuild has taken the file's place."""
+        inode = self.path.stat().st_ino if self.path.exists() else None
+        if inode is None or getattr(self._local, "inode", None) != inode:
+            self.close()
+            self._local.connection = self._open()
+            self._local.inode = self.path.stat().st_ino
+        found: sqlite3.Connection = self._local.connection
+        return found
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            c = _connect(self.path)
+            c.execute("BEGIN IMMEDIATE")
+            version = c.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                tables.create(c)
+                tables.index(c)
+            c.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"the register cannot be read: {error}", fix="title-registry register rebuild") from error
+        if version not in (0, tables.SCHEMA_VERSION):
+            c.close()
+            self.path.unlink()
+            return self._open()
+        return c
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if getattr(self._local, "connection", None) is not None:
+            self._local.connection.close()
+            self._local.connection, self._local.inode = None, None
+
+    # keeping up
+
+    @property
+    def position(self) -> int:
+        """The log position up to which the register holds."""
+        return int(self.connection.execute("SELECT position FROM position").fetchone()[0])
+
+    def catch_up(self) -> int:
+        """Take in whatever was recorded since, in batches, each in one transaction; return the position."""
+        while True:
+            head, position = self.log.head(), self.position
+            if position > head and position > self.log.head():
+                return self.rebuild()  # an older log was put back: what it lost must not stay here
+            if position >= head:
+                return position
+            self._step(position, head)
+
+    def _step(self, position: int, head: int) -> None:
+        up_to = min(position + BATCH, head)
+        touched = dict.fromkeys(event.stream for event in self.log.events(position, up_to))
+        states = [(stream, self.log.load(kind_of(stream), stream)) for stream in touched]
+        c = self.connection
+        c.execute("BEGIN IMMEDIATE")
+        try:
+            if c.execute("SELECT position FROM position").fetchone()[0] == position:
+                tables.write(c, states, replace=True)
+                c.execute("UPDATE position SET position=?", (up_to,))
+            c.execute("COMMIT")
+        except BaseException:
+            c.execute("ROLLBACK")
+            raise
+
+    def rebuild(self, progress: Callable[[int], None] | None = None) -> int:
+        """Build the register anew from the log beside the live one, then switch; return the position."""
+        beside = self.path.with_suffix(f".{os.getpid()}.new")
+        head = self.log.head()
+        c = _connect(beside, journal="OFF")
+        try:
+            tables.create(c)
+            c.execute("BEGIN")
+            for batch in _batches(self._states(head, progress)):
+                tables.write(c, batch, replace=False)
+            c.execute("UPDATE position SET position=?", (head,))
+            c.execute("COMMIT")
+            tables.index(c)
+        except BaseException:
+            c.close()
+            beside.unlink(missing_ok=True)
+            raise
+        c.close()
+        self.close()
+        for stale in (f"{self.path}-wal", f"{self.path}-shm"):
+            Path(stale).unlink(missing_ok=True)
+        beside.replace(self.path)
+        return self.catch_up()
+
+    def _states(self, head: int, progress: Callable[[int], None] | None) -> Iterator[tuple[str, Any]]:
+        done = 0
+        for stream, events in self.log.streams(head):
+            yield stream, self._fold(stream, events)
+            done += len(events)
+            if progress:
+                progress(done)
+
+    def _fold(self, stream: str, events: list[Recorded[Any]]) -> Any:
+        kind, state = kind_of(stream), None
+        key_of = self.log.data_keys() if kind.prefix == "holder" else None
+        for event in events:
+            state = kind.evolve(state, unseal(event, key_of) if key_of else event)
+        return state
+
+    # asking
+
+    def search(self, query: Query, *, today: date, limit: int = 50, cursor: str | None = None) -> Found:
+        """Titles that match, newest ids last, at most `limit` (1-1000) a page. Catches up first."""
+        self.catch_up()
+        limit = min(max(limit, 1), 1000)
+        where, values = _where(query, today)
+        if cursor:
+            where, values = [*where, "title>?"], [*values, cursor]
+        condition = "WHERE " + " AND ".join(where) if where else ""
+        rows = self._rows(TitleRow, f"SELECT * FROM titles {condition} ORDER BY title LIMIT ?", (*values, limit + 1))
+        following = rows[limit - 1].title if len(rows) > limit else None
+        shown = [self._present(row, today) for row in rows[:limit]]
+        matching = [row for row in shown if query.status in (None, row.status)]
+        return Found([(row, self.name(row.holder)) for row in matching], following)
+
+    def _present(self, row: TitleRow, today: date) -> TitleRow:
+        """A decision that is not yet in force does not show as the status."""
+        if max(row.status_from or "", row.awarded_on) > today.isoformat():
+            title = self.log.load(TITLES, row.title, sealed=True)
+            return title_row(title, today) if title else row
+        return row
+
+    def name(self, holder: str) -> str:
+        """The present name of a holder; empty when it was erased."""
+        row = self.connection.execute("SELECT name FROM names WHERE holder=? AND current", (holder,)).fetchone()
+        return row[0] if row else ""
+
+    def proposals(self) -> list[ProposalRow]:
+        """Every open proposal, oldest first."""
+        self.catch_up()
+        return self._rows(ProposalRow, "SELECT * FROM proposals ORDER BY proposed_at", ())
+
+    def papers(self, state: str | None = None) -> list[PaperRow]:
+        """Applications to convert paper certificates, oldest first."""
+        self.catch_up()
+        return self._rows(
+            PaperRow, "SELECT * FROM papers WHERE ? IS NULL OR state=? ORDER BY application", (state, state)
+        )
+
+    def without_certificate(self) -> list[str]:
+        """The streams of titles that are valid today and have no signed certificate."""
+        self.catch_up()
+        open_, today = "certificate IS NULL AND status='valid'", civil_date(self.log.clock()).isoformat()
+        statement = f"SELECT title FROM titles WHERE {open_} AND {_IN_FORCE_FROM}<=? ORDER BY title"
+        return [row[0] for row in self.connection.execute(statement, (today,))]
+
+    def all_rows(self, table: str) -> Iterator[msgspec.Struct]:
+        """Every row of a table in a fixed order, for comparing."""
+        kind = tables.TABLES[table][0]
+        columns = ", ".join(kind.__struct_fields__)
+        for row in self.connection.execute(f"SELECT * FROM {table} ORDER BY {columns}"):
+            yield _row(kind, row)
+
+    def _rows(self, kind: type[R], statement: str, values: Any) -> list[R]:
+        return [_row(kind, row) for row in self.connection.execute(statement, values)]
+
+
+def _batches(states: Iterator[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    while batch := list(islice(states, BATCH)):
+        yield batch
+
+
+def _row(kind: type[R], values: tuple[Any, ...]) -> R:
+    return msgspec.convert(dict(zip(kind.__struct_fields__, values, strict=True)), kind, strict=False)
+
+
+def _connect(path: Path, journal: str = "WAL") -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=10, cached_statements=256)
+    connection.execute(f"PRAGMA journal_mode={journal}")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA secure_delete=ON")
+    return connection
+
+
+_IN_FORCE_FROM = "max(coalesce(status_from, ''), awarded_on)"  # before this day the status is another
+
+
+def _where(query: Query, today: date) -> tuple[list[str], list[Any]]:
+    where, values = [], list[Any]()
+    if query.status is not None:
+        where.append(f"(status=? OR {_IN_FORCE_FROM}>?)")
+        values += [query.status, today.isoformat()]
+    for column in ("number", "holder", "series", "specialty", "level", "year", "authority"):
+        value = getattr(query, column)
+        if value is not None:
+            where.append(f"{column}=?")
+            values.append(value)
+    if query.name:
+        lowest, highest = query.name, query.name + "\U0010ffff"
+        spelled, highest_spelled = query.name.lower(), query.name.lower() + "\U0010ffff"
+        where.append(
+            "holder IN (SELECT holder FROM names WHERE name>=? AND name<? UNION SELECT holder FROM names WHERE"
+            " pinyin>=? AND pinyin<? UNION SELECT holder FROM names WHERE initials=?)"
+        )
+        values += [lowest, highest, spelled, highest_spelled, spelled]
+    return where, values
+
+
+__all__ = ["BATCH", "Found", "NameRow", "Query", "Register"]
