@@ -1,0 +1,70 @@
+"""From a signed certificate to the file that leaves: rendered from what is stored, signed, read back, then written.
+
+Everything printed was fixed before it was signed, so that the same certificate gives the same bytes again, as long as
+the document key is the same.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+
+from api.documents.press import Press
+from api.documents.qr import qr_text
+from api.documents.release import release
+from keys.keyring import Keyring
+from keys.signing import Purpose
+from registry.issuing import Proof
+from registry.service import Registry
+from registry.titles.certificate import token_of
+from registry.titles.content import CertificateContent
+from registry.titles.state import Certificate
+from registry.titles.token import Claims, assemble, read
+
+_SIGNATURE_BYTES = 64
+
+
+def proof_of(registry: Registry, press: Press) -> Proof:
+    """The check before anything is stored: the document can be set, with a token of just the size it will have."""
+    kid = registry.custody.keyring.current(Purpose.E_CERTIFICATE, registry.clock()).kid
+
+    def proof(content: CertificateContent) -> None:
+        press.proof(content, len(assemble(content, kid, bytes(_SIGNATURE_BYTES))))
+
+    return proof
+
+
+def deliver(registry: Registry, press: Press, certificate: Certificate) -> bytes:
+    """The signed PDF of a signed certificate, after its printed code was read back and verified.
+
+    Raise CorruptHistory for a certificate without a signature or whose content was erased, DocumentRefused if the
+    document cannot be set or does not pass, keys.errors.KeysError without a document key in force.
+    """
+    content, token = certificate.content.reveal(), token_of(certificate)
+    pdf = press.certificate(content, token, registry.custody.document_signer(registry.clock()))
+    release(pdf, content, token, verifier_of(registry.custody.keyring))
+    return pdf
+
+
+def verifier_of(keyring: Keyring) -> Callable[[bytes], Claims]:
+    """The check of a token against these keys; raises SignatureInvalid or UnknownKey."""
+    return partial(read, keyring)
+
+
+def printed_code(certificate: Certificate) -> str:
+    """What a scanner reads from the printed QR of a signed certificate."""
+    return qr_text(certificate.content.reveal(), token_of(certificate))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, for its owner only; replace what is there. Raise OSError."""
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
