@@ -53,7 +53,7 @@ class Awarding:
         by_number = unit.claimed("number", f"{command.authority}|{command.number}") if command.number else None
         if by_number:
             self._check_number(unit.state(TITLES, by_number), holder, command)
-        by_origin = unit.claimed("origin", origin(holder, wanted)) if not command.number else None
+        by_origin = unit.claimed("origin", origin(holder, wanted))
         return by_number or by_origin or unit.claimed("title", slot(holder, wanted))
 
     def _check_number(self, title: Title | None, holder: str, command: AwardTitle) -> None:

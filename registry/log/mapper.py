@@ -4,11 +4,10 @@ Stored bytes: {"recorded_at","actor","command_id","cause"?,"fact":{…}}, fields
 AES-256-GCM under the holder's data key, with stream|version|field as additional data, so that no box can be moved.
 """
 
-import base64
 import binascii
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from eventsourcing.persistence import Mapper, Notification, StoredEvent
@@ -22,7 +21,7 @@ F = TypeVar("F")
 
 
 class _Stored(msgspec.Struct, Generic[F], omit_defaults=True):
-    recorded_at: datetime
+    recorded_at: Annotated[datetime, msgspec.Meta(tz=True)]
     actor: str
     command_id: str
     fact: F
@@ -37,7 +36,7 @@ def _box_out(value: Any) -> Any:
 
 def _box_in(kind: Any, value: Any) -> Any:
     try:
-        return Private(box=base64.b64decode(value, validate=True))
+        return Private(box=binascii.a2b_base64(value, strict_mode=True))
     except (binascii.Error, TypeError) as error:
         raise ValueError("a sealed field must be base64") from error
 

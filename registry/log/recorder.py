@@ -1,13 +1,13 @@
 """The tables: stored events (append-only), claims (uniqueness), data keys (destroyable). One file, many processes.
 
 Each thread has one connection. A write is one `BEGIN IMMEDIATE` transaction with one `executemany` per table. Events
-are protected by triggers: UPDATE, DELETE and REPLACE fail. WAL, synchronous=FULL, secure_delete so that a destroyed key is gone.
+are protected by triggers: UPDATE, DELETE and REPLACE fail. WAL; synchronous=FULL; secure_delete, for keys.
 """
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -54,6 +54,7 @@ class ClaimTaken(IntegrityError):
     """Another stream holds a claim that this write needs."""
 
 
+_STAGED = {"stored_events": "staged_events", "claims": "staged_claims", "data_keys": "staged_keys"}
 # One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it.
 _CLAIMED = """
 SELECT (SELECT max(rowid) FROM stored_events), rowid, * FROM stored_events
@@ -215,8 +216,8 @@ class LogRecorder(SQLiteApplicationRecorder):
     ) -> Sequence[StoredEvent]:
         """The events of one stream in order of version, each with its position in the log."""
         rows = self._both(
-            "SELECT rowid, * FROM {events} WHERE originator_id=? AND originator_version>? AND originator_version<=?"
-            f" ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT ?",
+            "SELECT rowid, * FROM stored_events WHERE originator_id=? AND originator_version>?"
+            f" AND originator_version<=? ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT ?",
             (str(originator_id), gt or 0, 1 << 62 if lte is None else lte, -1 if limit is None else limit),
         )
         return [_notification(row) for row in rows]
@@ -243,6 +244,11 @@ class LogRecorder(SQLiteApplicationRecorder):
         """The position of the newest event; 0 for an empty log."""
         return int(self._select("SELECT max(rowid) FROM stored_events", ())[0][0] or 0)
 
+    def newest(self) -> int:
+        """The position of the newest event now, also from within a snapshot that does not see it."""
+        with closing(self._connect()) as c:
+            return int(c.execute("SELECT max(rowid) FROM stored_events").fetchone()[0] or 0)
+
     def rows_by_stream(self, up_to: int) -> Iterator[tuple[int, str, int, str, bytes]]:
         """All rows (position, stream, version, name, bytes) up to a position, stream by stream; flat memory."""
         yield from self._stream(
@@ -257,28 +263,27 @@ class LogRecorder(SQLiteApplicationRecorder):
 
     def claimed(self, claim: Claim) -> str | None:
         """The stream that holds a claim."""
-        rows = self._both("SELECT stream FROM {claims} WHERE scope=? AND key=?", claim)
+        rows = self._both("SELECT stream FROM claims WHERE scope=? AND key=?", claim)
         return rows[0][0] if rows else None
 
     def rows_claimed(self, claim: Claim) -> list[tuple[int, int, str, int, str, bytes]]:
         """The stream that holds a claim: rows of the log's head, then position, stream, version, name, bytes."""
         return self._select(_CLAIMED, claim)
 
-    def claims(self, scopes: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-        """All claims of these scopes in order."""
-        for scope in sorted(scopes):
-            yield from self._stream("SELECT * FROM claims WHERE scope=? ORDER BY key", (scope,))
+    def claims(self) -> Iterator[tuple[str, str, str]]:
+        """All claims (scope, key, stream), of whatever scope, in order of scope and key; flat memory."""
+        yield from self._stream("SELECT * FROM claims ORDER BY scope, key", ())
 
     def last_claim(self, scope: str, prefix: str) -> str | None:
         """The greatest key of a scope that begins with the prefix."""
         rows = self._both(
-            "SELECT max(key) FROM {claims} WHERE scope=? AND key>=? AND key<?", (scope, prefix, prefix + "\U0010ffff")
+            "SELECT max(key) FROM claims WHERE scope=? AND key>=? AND key<?", (scope, prefix, prefix + "\U0010ffff")
         )
         return max((row[0] for row in rows if row[0]), default=None)
 
     def wrapped_key(self, holder: str) -> bytes | None:
         """The wrapped data key of a holder; None when it was destroyed or never existed."""
-        rows = self._both("SELECT wrapped FROM {keys} WHERE holder=?", (holder,))
+        rows = self._both("SELECT wrapped FROM data_keys WHERE holder=?", (holder,))
         return rows[0][0] if rows else None
 
     def wrapped_keys(self) -> Iterator[tuple[str, bytes]]:
@@ -287,10 +292,11 @@ class LogRecorder(SQLiteApplicationRecorder):
 
     def _both(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         """Select from the log, and then from what this connection has staged."""
-        rows = self._select(statement.format(events="stored_events", claims="claims", keys="data_keys"), parameters)
+        rows = self._select(statement, parameters)
         if self.staging:
-            staged = statement.format(events="staged_events", claims="staged_claims", keys="staged_keys")
-            rows += self._select(staged, parameters)
+            for table, staged in _STAGED.items():
+                statement = statement.replace(f" FROM {table} ", f" FROM {staged} ")
+            rows += self._select(statement, parameters)
         return rows
 
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -94,6 +95,16 @@ class Register:
             self._local.connection.close()
             self._local.connection, self._local.inode = None, None
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read several things as of one moment."""
+        connection = self.connection
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.execute("COMMIT")
+
     # keeping up
 
     @property
@@ -105,7 +116,7 @@ class Register:
         """Take in whatever was recorded since, in batches, each in one transaction; return the position."""
         while True:
             head, position = self.log.head(), self.position
-            if position > head and position > self.log.head():
+            if position > head and position > self.log.recorder.newest():
                 return self.rebuild()  # an older log was put back: what it lost must not stay here
             if position >= head:
                 return position

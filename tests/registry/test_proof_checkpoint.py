@@ -63,6 +63,13 @@ def test_other_signatures_may_stand_beside_ours() -> None:
         open_checkpoint(CHECKPOINT.text() + b"\n" + witness, KEY)
 
 
+def test_another_key_of_the_same_name_is_not_judged_either() -> None:
+    ours, theirs = (sign_note(TEXT, ORIGIN, signer) for signer in (OURS, PETER))
+    line = theirs.rpartition(b"\n\n")[2]
+    forged = line.replace(line[-12:-6], b"AAAAAA")
+    assert open_note(ours + line, KEY) == open_note(ours + forged, KEY) == TEXT
+
+
 def test_a_second_signature_of_ours_that_fails_fails_the_note() -> None:
     note = sign_checkpoint(CHECKPOINT, OURS)
     line = base64.b64encode(KEY.id + bytes(64)).decode()

@@ -1,0 +1,84 @@
+"""The log as a whole: positions without a gap, and the tree over every stored event, in flat memory."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from registry.audit.findings import Code, Finding, Findings
+from registry.audit.layout import Row
+from registry.errors import CorruptHistory
+from registry.proof.checkpoint import Checkpoint
+from registry.proof.leaf import stored_leaf_hash
+from registry.proof.tree import RightEdge
+
+
+class Order:
+    """Goes over events in log order; afterwards it knows how many there were and the roots."""
+
+    def __init__(self, findings: Findings, watched: int | None = None) -> None:
+        """`watched`: also keep the root that the tree had at this size."""
+        self._findings, self._watched = findings, watched
+        self._edge = RightEdge()
+        self._before = self._highest = 0
+        self.root_then: bytes | None = self._edge.root() if watched == 0 else None
+        self.last: Row | None = None
+
+    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Hand every event on after taking it in."""
+        for row in rows:
+            self.take(row)
+            yield row
+
+    def take(self, row: Row) -> None:
+        """Take the next event in."""
+        if row[0] != self._before + 1 or row[0] <= self._highest:
+            self._misplaced(row)
+        self._before, self._highest = row[0], max(row[0], self._highest)
+        self.last = row
+        try:
+            self._edge.append(stored_leaf_hash(*row))
+        except CorruptHistory as error:
+            self._findings.add(
+                Finding(code=Code.EVENT, message=error.message, position=row[0], stream=row[1], version=row[2])
+            )
+        if self._edge.size == self._watched:
+            self.root_then = self._edge.root()
+
+    @property
+    def size(self) -> int:
+        """How many events were taken in."""
+        return self._edge.size
+
+    @property
+    def root(self) -> bytes:
+        """The root over them all."""
+        return self._edge.root()
+
+    def _misplaced(self, row: Row) -> None:
+        position, expected = row[0], self._highest + 1
+        if position == expected:
+            return
+        if position > expected:
+            code, what = Code.POSITION_GAP, "位置不连续，有事件缺失"
+        elif position == self._before:
+            code, what = Code.POSITION_REPEATED, "同一位置出现两次"
+        else:
+            code, what = Code.POSITION_ORDER, "位置倒退，事件的次序被改动"
+        self._findings.add(
+            Finding(
+                code=code, message=what, position=position, stream=row[1], expected=str(expected), found=str(position)
+            )
+        )
+
+    def compare(self, checkpoint: Checkpoint) -> None:
+        """Compare with a signed checkpoint (of the watched size)."""
+        if checkpoint.size == self.size and checkpoint.root == self.root:
+            return
+        sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+        if checkpoint.size > self.size:
+            found = Finding(code=Code.TAIL_MISSING, message="事件少于检查点所签的数目，末尾被截去", **sizes)
+        elif checkpoint.size < self.size and checkpoint.root == self.root_then:
+            found = Finding(code=Code.CHECKPOINT_OLDER, message="检查点早于这份日志，其后的事件没有签名", **sizes)
+        else:
+            roots: dict[str, Any] = {"expected": checkpoint.root.hex(), "found": (self.root_then or self.root).hex()}
+            found = Finding(code=Code.TREE_ROOT, message="存储的字节与检查点所签的根不符", **roots)
+        self._findings.add(found)

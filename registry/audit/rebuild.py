@@ -1,0 +1,173 @@
+"""Fold every stream anew, and from the states alone make claims and register rows, to compare with what is kept.
+
+Flat memory: one stream is in memory at a time, what comes of it goes to a temporary database.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import MAXYEAR
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from keys.errors import KeysError
+from keys.keyring import Keyring
+from keys.vault import DataKey
+from registry.audit import laws
+from registry.audit.findings import Code, Finding, Findings
+from registry.audit.layout import Row
+from registry.audit.scratch import BATCH, Scratch
+from registry.catalogue.adoption import Adopted
+from registry.errors import CorruptHistory
+from registry.holders.holder import Holder
+from registry.log.facts import PRIVATE, Recorded
+from registry.log.log import Kind
+from registry.log.mapper import decode, unseal
+from registry.streams import kind_of
+from registry.titles.state import Title
+
+KeyOf = Callable[[str], DataKey | None]
+
+
+def by_stream(rows: Iterable[Row]) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Group events that come in order of stream."""
+    return groupby(rows, key=itemgetter(1))
+
+
+class _StreamBroken(Exception):
+    """This stream cannot be folded any further; the finding is in the argument."""
+
+
+class Rebuild:
+    """Takes all streams in order, and fills a scratch database with what their states say.
+
+    `key_of` opens personal fields; `index` makes the identity claims; `keyring` checks certificates (None: not at all).
+    """
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        findings: Findings,
+        *,
+        keyring: Keyring | None = None,
+        key_of: KeyOf | None = None,
+        index: Callable[[str], str] | None = None,
+    ) -> None:
+        self._scratch, self._findings, self._keyring, self._index = scratch, findings, keyring, index
+        self._key_of = self._guarded(key_of) if key_of else None
+        self._states: list[tuple[str, Any]] = []
+        self.digests: tuple[str, ...] = ()
+
+    def take_all(self, rows: Iterable[Row], progress: Callable[[int], None] | None = None) -> None:
+        """Take all events in order of stream and version; tell how many are done now and then."""
+        done = reported = 0
+        for stream, events in by_stream(rows):
+            done += self._take(stream, events)
+            if progress and done - reported >= BATCH:
+                progress(done)
+                reported = done
+        self._flush()
+        if progress:
+            progress(done)
+
+    def _take(self, stream: str, rows: Iterator[Row]) -> int:
+        events = list(rows)
+        try:
+            state = self._fold(stream, events)
+        except _StreamBroken as broken:
+            self._findings.add(broken.args[0])
+            return len(events)
+        self._judge(stream, state)
+        kind = kind_of(stream)
+        self._scratch.put_stream(stream, kind.claims(state, self._index), laws.links(state))
+        self._states.append((stream, state))
+        if len(self._states) >= BATCH:
+            self._flush()
+        return len(events)
+
+    def _flush(self) -> None:
+        self._scratch.flush()
+        self._scratch.put_states(self._states)
+        self._states.clear()
+
+    def _fold(self, stream: str, rows: Iterable[Row]) -> Any:
+        kind, state = _kind(stream), None
+        for expected, row in enumerate(rows, 1):
+            if row[2] != expected:
+                raise _broken(row, Code.VERSION, "版本号不连续", expected=str(expected), found=str(row[2]))
+            event = self._open(_decoded(row))
+            if self._keyring:
+                for finding in laws.before(state, event):
+                    self._findings.add(finding)
+            try:
+                state = kind.evolve(state, event)
+            except CorruptHistory as error:
+                raise _broken(row, Code.FOLD, error.message) from error
+        return state
+
+    def _open(self, event: Recorded[Any]) -> Recorded[Any]:
+        if self._key_of is None or not PRIVATE[type(event.fact)]:
+            return event
+        try:
+            return unseal(event, self._key_of)
+        except CorruptHistory as error:
+            place: dict[str, Any] = {"position": event.position, "stream": event.stream, "version": event.version}
+            self._findings.add(Finding(code=Code.SEAL, message=error.message, **place))
+            return event
+
+    def _guarded(self, key_of: KeyOf) -> KeyOf:
+        """A stream asks for one or two holders again and again; a wrapped key that is damaged is a finding."""
+
+        def guarded(holder: str) -> DataKey | None:
+            try:
+                return key_of(holder)
+            except KeysError as error:
+                self._findings.add(Finding(code=Code.SEAL, message=f"数据密钥已损坏：{error.message}", stream=holder))
+                return None
+
+        return lru_cache(maxsize=64)(guarded)
+
+    def _judge(self, stream: str, state: Any) -> None:
+        for finding in laws.of_stream(stream, state):
+            self._findings.add(finding)
+        if isinstance(state, Adopted):
+            self.digests = state.digests
+        if isinstance(state, Title) and self._keyring:
+            for finding in laws.certificates(state, self._keyring):
+                self._findings.add(finding)
+        if isinstance(state, Holder) and self._key_of and self._key_of(state.id) is None:
+            self._scratch.put_erased(stream)
+
+
+def _kind(stream: str) -> Kind[Any]:
+    try:
+        return kind_of(stream)
+    except CorruptHistory as error:
+        raise _StreamBroken(Finding(code=Code.STREAM, message=error.message, stream=stream)) from error
+
+
+def _decoded(row: Row) -> Recorded[Any]:
+    position, stream, version, name, state = row
+    try:
+        event = decode(stream, version, name, state, position)
+    except CorruptHistory as error:
+        raise _broken(row, Code.EVENT, error.message) from error
+    if event.recorded_at.tzinfo is None or event.recorded_at.year == MAXYEAR:
+        raise _broken(row, Code.EVENT, "登记时间没有时区，或不可能")
+    return event
+
+
+def _broken(
+    row: Row, code: Code, message: str, *, expected: str | None = None, found: str | None = None
+) -> _StreamBroken:
+    return _StreamBroken(
+        Finding(
+            code=code,
+            message=message,
+            position=row[0],
+            stream=row[1],
+            version=row[2],
+            expected=expected,
+            found=found,
+        )
+    )

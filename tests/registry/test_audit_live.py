@@ -1,0 +1,111 @@
+"""The same checks over the live store: what somebody with the database file in their hands could do, and an erasure."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from keys.custody import Custody
+from registry.audit import Code, Report, export, verify, verify_live
+from registry.service import Registry
+from tests.audit_life import SECRETS, Life, again, damage, fresh, live_through
+from tests.people import CLERK, Clock, awarding, person
+
+
+@pytest.fixture(scope="module")
+def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
+    clock = Clock()
+    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
+
+
+@pytest.fixture
+def copy(live: Life, tmp_path: Path) -> Registry:
+    return again(live, tmp_path / "data")
+
+
+def codes(report: Report) -> set[str]:
+    for secret in SECRETS:
+        assert secret.encode() not in msgspec.json.encode(report), "a report shows no personal data"
+    return {finding.code for finding in report.findings}
+
+
+def test_a_life_is_whole_after_every_step(live: Life) -> None:
+    # live_through has asked after each of its steps
+    report = verify_live(live.registry)
+    assert (report.ok, report.what, report.personal) == (True, "live", "opened")
+    assert report.head == live.registry.log.head() == report.counts["events"]
+    assert len(live.then) >= 20
+
+
+def test_it_agrees_with_the_signed_root_of_an_export(live: Life, tmp_path: Path) -> None:
+    export(live.registry, tmp_path / "export")
+    assert verify(tmp_path / "export").root == verify_live(live.registry).root
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("DELETE FROM stored_events WHERE rowid=5", {Code.POSITION_GAP}),
+        ("UPDATE stored_events SET rowid=900 WHERE rowid=5", {Code.POSITION_GAP}),
+        ("UPDATE stored_events SET state=replace(state, 'clerk', 'chief') WHERE rowid=5", {Code.EVENT}),
+        ("UPDATE stored_events SET state=CAST('{}' AS BLOB) WHERE rowid=5", {Code.EVENT}),
+        ("UPDATE stored_events SET topic='title-invalidated/1' WHERE topic='title-revoked/1'", {Code.DECISION}),
+        ("DELETE FROM claims WHERE scope='number' AND key LIKE '%0427'", {Code.CLAIM_MISSING}),
+        ("DELETE FROM claims WHERE scope='identity'", {Code.CLAIM_MISSING}),
+        ("INSERT INTO claims VALUES ('unheard-of', 'x', 'title-x')", {Code.CLAIM_EXTRA}),
+        ("INSERT INTO claims VALUES ('identity', 'x', 'holder-x')", {Code.CLAIM_EXTRA}),
+        ("UPDATE claims SET stream='title-x' WHERE scope='number'", {Code.CLAIM_DIFFERS}),
+        ("UPDATE data_keys SET wrapped=zeroblob(60)", {Code.SEAL}),
+        ("UPDATE stored_events SET state=CAST(replace(state, '\"digest\":\"', '\"digest\":\"0') AS BLOB) WHERE rowid=1",
+         {Code.REFERENCE}),
+    ],
+)  # fmt: skip
+def test_a_store_changed_behind_the_programs_back(statement: str, named: set[Code], copy: Registry) -> None:
+    damage(copy.folder.log, statement)
+    assert named <= codes(verify_live(copy))
+    copy.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE titles SET status='valid' WHERE status='suspended'", {Code.ROW_DIFFERS}),
+        ("DELETE FROM titles WHERE status='suspended'", {Code.ROW_MISSING}),
+        ("UPDATE papers SET application='paper-x' WHERE state='refused'", {Code.ROW_EXTRA, Code.ROW_MISSING}),
+        ("UPDATE proposals SET digest='0'", {Code.ROW_DIFFERS}),
+        ("UPDATE names SET pinyin='x'", {Code.ROW_DIFFERS}),
+        ("UPDATE names SET name=name||'x' WHERE current", {Code.ROW_EXTRA, Code.ROW_MISSING}),
+        ("DELETE FROM names WHERE NOT current", {Code.ROW_MISSING}),
+    ],
+)  # fmt: skip
+def test_a_register_that_does_not_follow_from_the_log(statement: str, named: set[Code], copy: Registry) -> None:
+    damage(copy.folder.register, statement)
+    assert codes(verify_live(copy)) == named
+    copy.register.rebuild()
+    assert verify_live(copy).ok, "a register can always be made anew"
+    copy.close()
+
+
+def test_a_register_that_is_behind_catches_up_first(live: Life, tmp_path: Path) -> None:
+    copy = again(live, tmp_path / "data")
+    copy.award(awarding(person(40)), officer=CLERK)
+    assert copy.register.position < copy.log.head()
+    assert verify_live(copy).ok
+    copy.close()
+
+
+def erase(registry: Registry, holder: str) -> None:
+    damage(registry.folder.log, f"DELETE FROM data_keys WHERE holder='{holder}'")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_an_erased_person_leaves_a_history_that_verifies(place: int, live: Life, copy: Registry) -> None:
+    holder = copy.title(live.titles[place]).holder
+    erase(copy, holder)
+    report = verify_live(copy)
+    assert codes(report) == {Code.ERASURE}, "the identity index and the name must go with the key"
+    assert {finding.stream for finding in report.findings} == {holder}
+    damage(copy.folder.log, f"DELETE FROM claims WHERE scope='identity' AND stream='{holder}'")
+    copy.register.rebuild()
+    assert verify_live(copy).ok
+    copy.close()

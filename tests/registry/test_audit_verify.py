@@ -1,0 +1,564 @@
+"""An auditor's day: whatever was done to an export is found and named, and what was not done is not.
+
+Most damage here is an insider's: after the change, hashes, tree, checkpoint and manifest are made anew and signed with
+the registry's own key, so that only the meaning can tell. `names_all_codes` says that nothing else is reported.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keys.custody import Custody
+from keys.keyring import KeyRecord, Keyring
+from keys.signing import Purpose, Signer
+from registry.audit import Code, Report, export, layout, verify
+from registry.audit.layout import Manifest
+from registry.errors import BadInput
+from registry.proof.checkpoint import Checkpoint, NoteKey, sign_checkpoint, sign_note
+from registry.proof.leaf import stored_leaf_hash
+from registry.proof.tree import RightEdge
+from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh, live_through
+from tests.people import CLERK, Clock, awarding, person
+
+ORIGIN = "zc.example.cn/log"
+
+
+@pytest.fixture(scope="module")
+def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
+    clock = Clock()
+    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
+
+
+@pytest.fixture(scope="module")
+def exported(live: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("export") / "export"
+    export(live.registry, directory)
+    return directory
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+@pytest.fixture
+def signer(live: Life) -> Signer:
+    return live.registry.custody.signer(Purpose.CHECKPOINT, live.clock())
+
+
+def codes(report: Report) -> set[str]:
+    assert report.ok == (report.exit_status == 0) == (not report.findings)
+    return {finding.code for finding in report.findings}
+
+
+def edit(directory: Path, name: str, change: Callable[[list[bytes]], None]) -> None:
+    """Change the lines of a file."""
+    lines = (directory / name).read_bytes().splitlines()
+    change(lines)
+    (directory / name).write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def events_of(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / layout.EVENTS).read_bytes().splitlines()]
+
+
+def place_of(directory: Path, name: str, last: bool = False) -> int:
+    """The place (from 0) of the first or last event of that stored name."""
+    found = [place for place, event in enumerate(events_of(directory)) if event["name"] == name]
+    return found[-1 if last else 0]
+
+
+def sign_again(directory: Path, signer: Signer, *, checkpoint: bool = True, **more: Any) -> None:
+    """What an insider does after a change: the tree, the checkpoint, the hashes and the manifest, all signed."""
+    if checkpoint:
+        edge = RightEdge()
+        for line in (directory / layout.EVENTS).read_bytes().splitlines():
+            edge.append(stored_leaf_hash(*layout.read_event(line)))
+        note = sign_checkpoint(Checkpoint(ORIGIN, edge.size, edge.root()), signer)
+        (directory / layout.CHECKPOINT).write_bytes(note)
+    manifest = msgspec.json.decode((directory / layout.MANIFEST).read_bytes(), type=Manifest)
+    files = {name: layout.file_entry(directory / name) for name in manifest.files}
+    changed = msgspec.structs.replace(manifest, files=files, **more).encode()
+    (directory / layout.MANIFEST).write_bytes(changed)
+    note = sign_note(layout.manifest_text(changed), layout.manifest_signer(ORIGIN), signer)
+    (directory / layout.MANIFEST_NOTE).write_bytes(note)
+
+
+# Nothing was done
+
+
+def test_an_export_verifies_on_a_machine_without_the_registry(exported: Path) -> None:
+    report = verify(exported)
+    assert codes(report) == set()
+    assert (report.what, report.personal, report.pinned) == ("export", "sealed", False)
+    assert report.counts["titles"] == 4
+    assert msgspec.json.decode(msgspec.json.encode(report))["root"] == report.root
+
+
+def test_beside_the_registry_the_sealed_fields_are_opened_too(live: Life, exported: Path) -> None:
+    done: list[int] = []
+    report = verify(exported, beside=live.registry, progress=done.append)
+    assert codes(report) == set()
+    assert report.personal == "opened"
+    assert (done, done[-1]) == (sorted(done), 2 * report.head)
+
+
+def test_an_older_export_still_verifies_beside_a_log_that_went_on(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    registry = fresh(made, tmp_path / "data", Clock())
+    registry.award(awarding(person(1)), officer=CLERK)
+    export(registry, tmp_path / "first")
+    registry.award(awarding(person(2)), officer=CLERK)
+    assert codes(verify(tmp_path / "first", beside=registry)) == set()
+    damage(
+        registry.folder.log,
+        "UPDATE stored_events SET state=CAST(replace(state, 'clerk', 'chief') AS BLOB) WHERE rowid=2",
+    )
+    assert codes(verify(tmp_path / "first", beside=registry)) == {Code.LIVE_DIFFERS}
+    registry.close()
+
+
+def test_beside_the_registry_the_identity_claims_are_compared(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    registry = fresh(made, tmp_path / "data", Clock())
+    holders = [registry.title(registry.award(awarding(person(n)), officer=CLERK)).holder for n in (1, 2)]
+    export(registry, tmp_path / "export")
+    damage(
+        registry.folder.log,
+        f"DELETE FROM claims WHERE scope='identity' AND stream='{holders[0]}'",
+        f"UPDATE claims SET stream='{holders[0]}' WHERE scope='identity' AND stream='{holders[1]}'",
+    )
+    report = verify(tmp_path / "export", beside=registry)
+    assert {(one.code, one.stream) for one in report.findings} == {
+        (Code.CLAIM_MISSING, holders[0]), (Code.CLAIM_DIFFERS, holders[1]),
+    }  # fmt: skip
+    assert verify(tmp_path / "export").ok, "the export itself is whole"
+    registry.close()
+
+
+def test_after_a_data_key_was_destroyed_the_export_still_verifies(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    registry = fresh(made, tmp_path / "data", Clock())
+    erased, other = (registry.award(awarding(person(n)), officer=CLERK) for n in (1, 2))
+    registry.issue(erased, lambda _: None, officer=CLERK)
+    export(registry, tmp_path / "before")
+    holder = registry.title(erased).holder
+    damage(registry.folder.log, f"DELETE FROM data_keys WHERE holder='{holder}'")
+    assert registry.holder(holder).name() is None
+    assert registry.holder(registry.title(other).holder).name() is not None
+    export(registry, tmp_path / "after")
+    for directory in (tmp_path / "before", tmp_path / "after"):
+        assert codes(verify(directory)) == codes(verify(directory, beside=registry)) == set()
+    assert bytes_of(tmp_path / "before") == bytes_of(tmp_path / "after"), "the log is what it was"
+    registry.close()
+
+
+# Somebody without the keys
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        layout.EVENTS, layout.CLAIMS, layout.REGISTER, layout.KEYS, layout.ROOT_CERTIFICATE, layout.CHAIN,
+        layout.CHECKPOINT, "reference/plan-2021.json",
+    ],
+)  # fmt: skip
+def test_a_flipped_byte_is_found_in_every_file(name: str, copy: Path) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    report = verify(copy)
+    assert [finding.file for finding in report.findings if finding.code is Code.FILE_CHANGED] == [name]
+    assert report.exit_status == 3
+
+
+def test_a_flipped_byte_in_the_manifest_or_its_signature_is_found(copy: Path) -> None:
+    manifest = (copy / layout.MANIFEST).read_bytes()
+    (copy / layout.MANIFEST).write_bytes(manifest.replace(b"title-registry 0", b"title-registry 1"))
+    assert codes(verify(copy)) == {Code.MANIFEST_SIGNATURE}
+    (copy / layout.MANIFEST).write_bytes(manifest.replace(b"{", b"(", 1))
+    assert codes(verify(copy)) == {Code.MANIFEST}
+    (copy / layout.MANIFEST).write_bytes(manifest)
+    note = (copy / layout.MANIFEST_NOTE).read_bytes()
+    (copy / layout.MANIFEST_NOTE).write_bytes(note.replace(b"sha256:", b"sha256;"))
+    assert codes(verify(copy)) == {Code.MANIFEST_SIGNATURE}
+    (copy / layout.MANIFEST_NOTE).write_bytes(note)
+    assert verify(copy).ok
+
+
+def test_300_changed_bytes_anywhere_are_all_found(exported: Path, tmp_path: Path) -> None:
+    choose = random.Random(20260302)
+    copy = Path(shutil.copytree(exported, tmp_path / "copy"))
+    files = bytes_of(copy)
+    for _ in range(300):
+        name = choose.choice(sorted(files))
+        data = bytearray(files[name])
+        place = choose.randrange(len(data))
+        data[place] ^= choose.randrange(1, 256)
+        (copy / name).write_bytes(data)
+        assert verify(copy).exit_status == 3, (name, place)
+        (copy / name).write_bytes(files[name])
+    assert verify(copy).ok
+
+
+@pytest.mark.parametrize("name", [*layout.REQUIRED, layout.MANIFEST_NOTE, "reference/authorities.json"])
+def test_a_missing_file_is_named(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    assert name in {finding.file for finding in verify(copy).findings if finding.code is Code.FILE_MISSING}
+
+
+def test_a_file_that_is_not_listed_is_named(copy: Path) -> None:
+    (copy / "reference" / "plan-2022.json").write_text("{}")
+    (copy / "notes").mkdir()
+    (copy / "notes" / "a.txt").write_text("x")
+    (copy / "more").symlink_to("/dev/null")
+    found = {finding.file for finding in verify(copy).findings if finding.code is Code.FILE_UNLISTED}
+    assert found == {"reference/plan-2022.json", "notes", "notes/a.txt", "more"}
+
+
+def test_a_manifest_that_leaves_a_file_out_or_points_elsewhere_is_refused(copy: Path, signer: Signer) -> None:
+    manifest = msgspec.json.decode((copy / layout.MANIFEST).read_bytes(), type=Manifest)
+    manifest.files["../data/config.json"] = manifest.files.pop(layout.CLAIMS)
+    (copy / layout.MANIFEST).write_bytes(manifest.encode())
+    assert {Code.MANIFEST, Code.FILE_UNLISTED, Code.MANIFEST_SIGNATURE} == codes(verify(copy))
+
+
+def test_a_directory_that_is_no_export_is_not_judged(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="不是审计导出"):
+        verify(tmp_path)
+
+
+# Who signed
+
+
+def test_the_auditors_own_copy_of_the_key_is_what_counts(exported: Path, copy: Path, signer: Signer) -> None:
+    published = NoteKey.parse(str(NoteKey.of(ORIGIN, signer.public)))
+    report = verify(exported, trusted_checkpoint_key=published)
+    assert (report.ok, report.pinned) == (True, True)
+    stranger = Signer(Ed25519PrivateKey.generate(), Purpose.CHECKPOINT)
+    sign_all_as(copy, stranger)
+    assert verify(copy).ok, "without a pinned key an export vouches for itself, and the report says so"
+    assert not verify(copy).pinned
+    assert codes(verify(copy, trusted_checkpoint_key=published)) == {
+        Code.KEY_NOT_PINNED, Code.MANIFEST_SIGNATURE, Code.CHECKPOINT, Code.KEYS,
+    }  # fmt: skip
+
+
+def sign_all_as(directory: Path, stranger: Signer) -> None:
+    """A stranger puts a key of their own in the place of the registry's, everywhere."""
+    keyring = Keyring.load(directory / layout.KEYS)
+    old = next(record for record in keyring.records if record.purpose is Purpose.CHECKPOINT)
+    mine = KeyRecord(
+        stranger.kid, stranger.algorithm, old.purpose, stranger.public.spki(), old.not_before, old.not_after
+    )
+    others = [record for record in keyring.records if record is not old]
+    Keyring([*others, mine]).save(directory / layout.KEYS)
+    sign_again(directory, stranger, checkpoint_key=str(NoteKey.of(ORIGIN, stranger.public)))
+
+
+# Lines
+
+
+def delete(lines: list[bytes]) -> None:
+    del lines[9]
+
+
+def repeat(lines: list[bytes]) -> None:
+    lines.insert(10, lines[9])
+
+
+def reorder(lines: list[bytes]) -> None:
+    lines[9], lines[10] = lines[10], lines[9]
+
+
+def truncate(lines: list[bytes]) -> None:
+    del lines[-3:]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (delete, {Code.POSITION_GAP, Code.TAIL_MISSING}),
+        (repeat, {Code.POSITION_REPEATED, Code.VERSION, Code.TREE_ROOT}),
+        (reorder, {Code.POSITION_GAP, Code.POSITION_ORDER, Code.TREE_ROOT}),
+        (truncate, {Code.TAIL_MISSING}),
+    ],
+)
+def test_lines_of_the_log_taken_put_and_moved_are_told_apart(
+    change: Callable[[list[bytes]], None], named: set[Code], copy: Path
+) -> None:
+    edit(copy, layout.EVENTS, change)
+    order = {code for code in codes(verify(copy)) if code.startswith(("position", "tail", "tree", "version"))}
+    assert named <= order <= named | {Code.VERSION}
+
+
+def test_a_line_that_is_no_event_is_named_by_its_number(copy: Path) -> None:
+    edit(copy, layout.EVENTS, lambda lines: lines.__setitem__(4, lines[4].replace(b'"version":', b'"version": ')))
+    found = [(finding.file, finding.line) for finding in verify(copy).findings if finding.code is Code.LINE]
+    assert found == [(layout.EVENTS, 5)]
+
+
+def test_an_older_checkpoint_does_not_cover_what_came_later(
+    made: tuple[Path, Custody], tmp_path: Path, signer: Signer
+) -> None:
+    registry = fresh(made, tmp_path / "data", Clock())
+    registry.award(awarding(person(1)), officer=CLERK)
+    export(registry, tmp_path / "first")
+    registry.award(awarding(person(2)), officer=CLERK)
+    export(registry, tmp_path / "second")
+    registry.close()
+    shutil.copy(tmp_path / "first" / layout.CHECKPOINT, tmp_path / "second" / layout.CHECKPOINT)
+    assert codes(verify(tmp_path / "second")) == {Code.FILE_CHANGED, Code.CHECKPOINT_OLDER}
+    sign_again(tmp_path / "second", signer, checkpoint=False)
+    assert codes(verify(tmp_path / "second")) == {Code.CHECKPOINT_OLDER}
+
+
+# An insider with the checkpoint key
+
+
+def change_event(directory: Path, place: int, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change one event and write it as the log would have."""
+
+    def edited(lines: list[bytes]) -> None:
+        event = json.loads(lines[place])
+        change(event)
+        state = msgspec.json.encode(event["state"])
+        lines[place] = layout.write_event(
+            (event["position"], event["stream"], event["version"], event["name"], state)
+        ).rstrip(b"\n")
+
+    edit(directory, layout.EVENTS, edited)
+
+
+def names_all_codes(directory: Path, signer: Signer, *expected: Code, beside: Any = None) -> Report:
+    sign_again(directory, signer)
+    report = verify(directory, beside=beside)
+    assert codes(report) == set(expected), report.findings
+    for secret in SECRETS:
+        assert secret.encode() not in msgspec.json.encode(report), "a report shows no personal data"
+    return report
+
+
+def test_two_holders_whose_events_were_swapped(live: Life, copy: Path, signer: Signer) -> None:
+    first, second = (place for place, one in enumerate(events_of(copy)[:4]) if one["name"] == "holder-registered/1")
+    one, other = (events_of(copy)[place]["state"] for place in (first, second))
+    change_event(copy, first, lambda event: event.update(state=other))
+    change_event(copy, second, lambda event: event.update(state=one))
+    report = names_all_codes(copy, signer, Code.HOLDER)
+    assert report.totals == {Code.HOLDER: 2}
+    report = verify(copy, beside=live.registry)
+    assert {Code.HOLDER, Code.SEAL, Code.LIVE_DIFFERS} <= codes(report)
+
+
+def test_a_box_moved_to_another_holder_opens_nowhere(live: Life, copy: Path, signer: Signer) -> None:
+    first, second = (place for place, one in enumerate(events_of(copy)[:4]) if one["name"] == "holder-registered/1")
+    box = events_of(copy)[second]["state"]["fact"]["person"]
+    change_event(copy, first, lambda event: event["state"]["fact"].update(person=box))
+    names_all_codes(copy, signer)  # sealed: only the data key can tell
+    report = verify(copy, beside=live.registry)
+    assert [(one.code, one.position) for one in report.findings if one.code is Code.SEAL] == [(Code.SEAL, first + 1)]
+
+
+def test_a_revocation_that_is_taken_out_changes_claims_and_register(live: Life, copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "title-suspended/1")
+    change_event(copy, place, lambda event: event["state"]["fact"].update(effective_on="2027-01-01"))
+    report = names_all_codes(copy, signer, Code.DECISION, Code.ROW_DIFFERS)
+    row = next(finding for finding in report.findings if finding.code is Code.ROW_DIFFERS)
+    assert (row.table, row.stream, row.field) == ("titles", live.titles[2], "status_from")
+    assert (row.expected, row.found) == ("2027-01-01", "2026-04-01")
+
+
+def test_a_decision_by_one_officer(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "title-revoked/1")
+    change_event(copy, place, lambda event: event["state"].update(actor=CLERK))
+    report = names_all_codes(copy, signer, Code.OFFICERS)
+    assert report.findings[0].position == place + 1
+
+
+def test_a_decision_that_nobody_proposed(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "title-revoked/1")
+    change_event(copy, place, lambda event: event["state"]["fact"].update(proposal="title-x.9"))
+    assert Code.DECISION in codes_after(copy, signer)
+
+
+def test_a_proposal_changed_after_it_was_made(live: Life, copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "decision-proposed/1", last=True)
+    change_event(copy, place, lambda event: event["state"]["fact"].update(document_no="另一文号"))
+    report = names_all_codes(copy, signer, Code.ROW_DIFFERS)
+    assert [(one.table, one.field) for one in report.findings] == [("proposals", "document_no")]
+    assert Code.PROPOSAL_DIGEST in codes(verify(copy, beside=live.registry)), "the digest covers the sealed reason"
+
+
+def test_a_paper_approved_by_its_clerk(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "paper-approved/1")
+    change_event(copy, place, lambda event: event["state"].update(actor=CLERK))
+    names_all_codes(copy, signer, Code.OFFICERS)
+
+
+def test_an_award_to_a_holder_who_does_not_exist(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "title-awarded/1")
+    change_event(copy, place, lambda event: event["state"]["fact"].update(holder="holder-nobody"))
+    assert Code.LINK in codes_after(copy, signer)
+
+
+def codes_after(directory: Path, signer: Signer) -> set[str]:
+    sign_again(directory, signer)
+    return codes(verify(directory))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda event: event.update(name="never-heard-of/1"), Code.EVENT),
+        (lambda event: event["state"]["fact"].pop("award"), Code.EVENT),
+        (lambda event: event.update(version=7), Code.VERSION),
+        (lambda event: event.update(stream="guild-1"), Code.STREAM),
+        (lambda event: event.update(name="holder-registered/1", state=event["state"] | {"fact": HOLDER}), Code.FOLD),
+    ],
+)
+def test_an_event_that_does_not_belong(
+    change: Callable[[dict[str, Any]], None], code: Code, copy: Path, signer: Signer
+) -> None:
+    change_event(copy, place_of(copy, "title-awarded/1"), change)
+    assert code in codes_after(copy, signer)
+
+
+HOLDER = {"holder": "holder-nobody", "person": "AAAA"}
+
+
+def test_a_certificate_whose_signature_is_another(live: Life, copy: Path, signer: Signer) -> None:
+    first, last = place_of(copy, "certificate-signed/1"), place_of(copy, "certificate-signed/1", last=True)
+    other = events_of(copy)[last]["state"]["fact"]["signature"]
+    change_event(copy, first, lambda event: event["state"]["fact"].update(signature=other))
+    names_all_codes(copy, signer)  # sealed: the structure only
+    report = verify(copy, beside=live.registry)
+    assert codes(report) == {Code.CERTIFICATE_SIGNATURE, Code.LIVE_DIFFERS}
+    assert next(one.stream for one in report.findings if one.code is Code.CERTIFICATE_SIGNATURE) == live.titles[0]
+
+
+def test_a_certificate_that_was_signed_without_being_prepared(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "certificate-signed/1")
+    change_event(copy, place, lambda event: event["state"]["fact"].update(version=5))
+    assert Code.CERTIFICATE in codes_after(copy, signer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"kid": "aaaaaaaa"}, Code.CERTIFICATE_KEY),
+        ({"version": 9}, Code.CERTIFICATE),
+        ({"code": "0" * 16 + "1"}, Code.CERTIFICATE),
+    ],
+)
+def test_a_prepared_certificate_of_another_form(
+    changes: dict[str, Any], code: Code, copy: Path, signer: Signer
+) -> None:
+    place = place_of(copy, "certificate-prepared/1", last=True)
+    change_event(copy, place, lambda event: event["state"]["fact"].update(changes))
+    assert code in codes_after(copy, signer)
+
+
+def test_a_certificate_key_that_was_not_valid_then(copy: Path, signer: Signer) -> None:
+    jwks = json.loads((copy / layout.KEYS).read_bytes())
+    next(key for key in jwks["keys"] if key["purpose"] == "e-certificate/1")["nbf"] = 1_900_000_000
+    (copy / layout.KEYS).write_bytes(msgspec.json.encode(jwks))
+    names_all_codes(copy, signer, Code.CERTIFICATE_KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda lines: lines.pop(2), Code.CLAIM_MISSING),
+        (lambda lines: lines.insert(0, b'{"scope":"code","key":"0","stream":"title-x"}'), Code.CLAIM_EXTRA),
+        (lambda lines: lines.append(b'{"scope":"zzz","key":"0","stream":"title-x"}'), Code.CLAIM_EXTRA),
+        (lambda lines: lines.__setitem__(2, lines[2][:-3] + b'0"}'), Code.CLAIM_DIFFERS),
+    ],
+)
+def test_a_changed_claim(change: Callable[[list[bytes]], None], code: Code, copy: Path, signer: Signer) -> None:
+    edit(copy, layout.CLAIMS, change)
+    names_all_codes(copy, signer, code)
+
+
+def test_two_titles_with_one_number(copy: Path, signer: Signer) -> None:
+    events = events_of(copy)
+    first, second = [place for place, event in enumerate(events) if event["name"] == "title-awarded/1"][:2]
+    number = events[first]["state"]["fact"]["award"]["number"]
+    change_event(copy, second, lambda event: event["state"]["fact"]["award"].update(number=number))
+    assert Code.CLAIM_CONFLICT in codes_after(copy, signer)
+
+
+@pytest.mark.parametrize("table", ["papers", "proposals", "titles"])
+def test_a_changed_row_of_the_register(table: str, copy: Path, signer: Signer) -> None:
+    field = {"papers": "state", "proposals": "document_no", "titles": "title_name"}[table]
+
+    def change(lines: list[bytes]) -> None:
+        place = next(n for n, line in enumerate(lines) if line.startswith(b'{"table":"' + table.encode()))
+        row = json.loads(lines[place])
+        row["row"][field] = "changed"
+        lines[place] = msgspec.json.encode(row)
+
+    edit(copy, layout.REGISTER, change)
+    (found,) = names_all_codes(copy, signer, Code.ROW_DIFFERS).findings
+    assert (found.table, found.field, found.found) == (table, field, "changed")
+
+
+def test_a_row_too_many_and_a_row_too_few(copy: Path, signer: Signer) -> None:
+    edit(copy, layout.REGISTER, lambda lines: lines.pop())
+    names_all_codes(copy, signer, Code.ROW_MISSING)
+    edit(
+        copy,
+        layout.REGISTER,
+        lambda lines: lines.extend([lines[-1].replace(b'"title":"title-', b'"title":"title-Z')] * 2),
+    )
+    names_all_codes(copy, signer, Code.ROW_MISSING, Code.ROW_EXTRA)
+
+
+def test_a_manifest_whose_figures_are_made_up(copy: Path, signer: Signer) -> None:
+    sign_again(copy, signer, head=3, created_at=None, counts={"events": 1, "fairies": 2})
+    report = verify(copy)
+    assert codes(report) == {Code.COUNTS}
+    assert report.totals[Code.COUNTS] == 9  # head, time, six counts of ours and one that we do not have
+
+
+def test_reference_data_that_was_never_adopted(copy: Path, signer: Signer) -> None:
+    path = copy / "reference" / "authorities.json"
+    path.write_bytes(path.read_bytes().replace("丽水".encode(), "温州".encode()))
+    names_all_codes(copy, signer, Code.REFERENCE)
+
+
+def test_keys_that_cannot_be_read(copy: Path, signer: Signer) -> None:
+    (copy / layout.KEYS).write_bytes(b"{}")
+    names_all_codes(copy, signer, Code.KEYS)
+
+
+def test_a_thousand_findings_are_counted_and_twenty_shown(copy: Path, signer: Signer) -> None:
+    edit(copy, layout.CLAIMS, lambda lines: lines.extend([b"{}"] * 1000))
+    report = names_all_codes(copy, signer, Code.LINE)
+    assert (report.totals, len(report.findings)) == ({Code.LINE: 1000}, 20)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_an_event_the_audit_answers(data: st.DataObject, exported: Path, copy: Path) -> None:
+    """Any field of any event, at any depth, holds something else: a report, and never a traceback."""
+    lines = (exported / layout.EVENTS).read_bytes().splitlines()
+    place = data.draw(st.integers(0, len(lines) - 1))
+    event = json.loads(lines[place])
+    inner = data.draw(st.sampled_from([event, event["state"], event["state"]["fact"]]))
+    inner[data.draw(st.sampled_from(sorted(inner)))] = data.draw(ANY_JSON)
+    lines[place] = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    (copy / layout.EVENTS).write_bytes(b"".join(line + b"\n" for line in lines))
+    assert verify(copy).ok == ((copy / layout.EVENTS).read_bytes() == (exported / layout.EVENTS).read_bytes())
