@@ -4,22 +4,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import employers, operators
 from api.description import docs_page, openapi
 from api.employers import page, view_of
-from api.errors import BadRequest, answer_error, report, status_of
-from api.pages import render_error
+from api.errors import PRIVATE, BadRequest, answer_error, report, status_of
+from api.pages import CONTENT_SECURITY_POLICY, render_error
 from api.settings import Settings
 from keys.errors import KeysError
 from registry.errors import RegistryError
 from registry.service import Registry
+
+_KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
 
 def create_app(registry: Registry) -> FastAPI:
@@ -33,16 +37,18 @@ def create_app(registry: Registry) -> FastAPI:
     app = FastAPI(
         title="Title registry",
         version=version("title-registry"),
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
     app.state.registry = registry
-    app.router.routes.extend([*employers.ROUTES, *operators.ROUTES])
-    app.add_route("/docs", partial(_docs, app), include_in_schema=False)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
-    for kind in (RegistryError, KeysError, BadRequest, HTTPException, Exception):
+    described = [Route("/openapi.json", partial(_description, app)), Route("/docs", partial(_docs, app))]
+    app.router.routes.extend([*employers.ROUTES, *operators.ROUTES, *described])
+    for kind in (RegistryError, KeysError, BadRequest, HTTPException):
         app.add_exception_handler(kind, _answer)
+    app.add_middleware(_LastResort)
     return app
 
 
@@ -52,21 +58,52 @@ def from_environment() -> FastAPI:
     return create_app(Registry.open(settings.data, settings.read_passphrase()))
 
 
+class _LastResort:
+    """Answers whatever nobody expected, and keeps its message from the server's log: it may name people."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            if started:
+                report(error)
+            else:
+                await (await _answer(Request(scope, receive), error))(scope, receive, send)
+
+
+async def _description(app: FastAPI, _: Request) -> Response:
+    return Response(msgspec.json.encode(app.openapi()), 200, _KEPT, "application/json")
+
+
 async def _docs(app: FastAPI, _: Request) -> Response:
-    return HTMLResponse(docs_page(app.openapi()), headers={"Cache-Control": "public, max-age=300"})
+    return HTMLResponse(docs_page(app.openapi()), headers=_KEPT)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
     """A problem document for programs, a page for people who opened an address."""
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
     if not wants_page:
-        return await answer_error(request, error)
+        return answer_error(error)
     status = _page_status(error)
     error_id = report(error) if status >= 500 else None
-    return page(render_error(status, error_id=error_id, **view_of(request)), status)
+    response = page(render_error(status, error_id=error_id, **view_of(request)), status)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
 
 
-def _page_status(error: Any) -> int:
+def _page_status(error: Exception) -> int:
     if isinstance(error, BadRequest):
-        return 422
-    return int(error.status_code) if isinstance(error, HTTPException) else status_of(error)
+        return error.status
+    return error.status_code if isinstance(error, HTTPException) else status_of(error)

@@ -1,13 +1,12 @@
 """The one place where our errors become HTTP: problem details (RFC 9457) with a stable `code`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from keys.errors import KeysError
@@ -22,6 +21,14 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (KeysError, 503),
     (RegistryError, 500),
 )
+# On every answer of ours: it is not kept, not indexed, tells no other site where it was read, and loads nothing.
+PRIVATE = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 _log = structlog.get_logger("api")
 
 
@@ -35,9 +42,17 @@ class Pointed(msgspec.Struct, frozen=True):
 class BadRequest(Exception):
     """The request itself is malformed; `errors` name each place. Answered with 422."""
 
+    status, code = 422, "bad-request"
+
     def __init__(self, errors: Sequence[Pointed]) -> None:
         super().__init__(errors[0].detail)
         self.errors = list(errors)
+
+
+class TooLarge(BadRequest):
+    """The request is larger than is taken. Answered with 413."""
+
+    status, code = 413, "too-large"
 
 
 def status_of(error: Exception) -> int:
@@ -46,7 +61,13 @@ def status_of(error: Exception) -> int:
 
 
 def problem(
-    status: int, code: str, detail: str, *, fix: str = "", errors: Sequence[Pointed] = (), **more: Any
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    fix: str = "",
+    errors: Sequence[Pointed] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem document. `code` is stable, `detail` and `fix` are for people."""
     body: dict[str, Any] = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": detail}
@@ -54,16 +75,15 @@ def problem(
         body["fix"] = fix
     if errors:
         body["errors"] = list(errors)
-    headers = {"Cache-Control": "no-store", **more.get("headers", {})}
-    return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+    return Response(msgspec.json.encode(body), status, {**PRIVATE, **(headers or {})}, "application/problem+json")
 
 
-async def answer_error(_: Request, error: Exception) -> Response:
+def answer_error(error: Exception) -> Response:
     """Answer an error of ours. What went wrong inside is logged under an id, without any personal data."""
     if isinstance(error, BadRequest):
-        return problem(422, "bad-request", str(error), errors=error.errors)
+        return problem(error.status, error.code, str(error), errors=error.errors)
     if isinstance(error, HTTPException):
-        return problem(error.status_code, f"http-{error.status_code}", str(error.detail))
+        return problem(error.status_code, f"http-{error.status_code}", str(error.detail), headers=error.headers)
     status = status_of(error)
     if status >= 500:
         error_id = report(error)

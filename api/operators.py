@@ -5,37 +5,49 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
-from api.employers import registry_of
+from api.employers import JsonAnswer, registry_of
+from api.errors import PRIVATE
 from api.pages import STATIC_FOLDER
 from keys.signing import Purpose
 
-_NO_STORE = {"Cache-Control": "no-store"}
+_KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300"}
+# A page asks for `NAME?v=HASH`: what has another content has another address.
+_FOR_EVER = "public, max-age=31536000, immutable"
 
 
 async def healthz(_: Request) -> Response:
     """GET /healthz: the process runs."""
-    return Response(b'{"status":"ok"}', 200, _NO_STORE, "application/json")
+    return JsonAnswer(b'{"status":"ok"}')
 
 
 async def readyz(request: Request) -> Response:
     """GET /readyz: the log can be read and a signing key is in force; raises what is wrong otherwise (503)."""
     registry = registry_of(request)
     registry.custody.keyring.current(Purpose.E_CERTIFICATE, registry.clock())
-    body = {"status": "ready", "log_position": registry.log.head()}
-    return Response(msgspec.json.encode(body), 200, _NO_STORE, "application/json")
+    return JsonAnswer(msgspec.json.encode({"status": "ready", "log_position": registry.log.head()}))
 
 
 async def jwks(request: Request) -> Response:
     """GET /.well-known/jwks.json: every public key by id (RFC 7517), retired ones too."""
     body = msgspec.json.encode(registry_of(request).custody.keyring.to_jwks())
-    return Response(body, 200, {"Cache-Control": "public, max-age=300"}, "application/jwk-set+json")
+    return Response(body, 200, _KEPT, "application/jwk-set+json")
 
 
 async def root_certificate(request: Request) -> Response:
     """GET /.well-known/root.pem: the root under which PDF signatures are checked."""
     pem = registry_of(request).custody.root_certificate_pem
-    return Response(pem, 200, {"Cache-Control": "public, max-age=300"}, "application/x-pem-file")
+    return Response(pem, 200, _KEPT, "application/x-pem-file")
+
+
+class _Static(StaticFiles):
+    """The style sheet, the script and the drawings; nothing outside their folder."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update({**PRIVATE, "Cache-Control": _FOR_EVER if scope["query_string"] else "no-cache"})
+        return response
 
 
 ROUTES = [
@@ -43,5 +55,5 @@ ROUTES = [
     Route("/readyz", readyz),
     Route("/.well-known/jwks.json", jwks),
     Route("/.well-known/root.pem", root_certificate),
-    Mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static"),
+    Mount("/static", _Static(directory=STATIC_FOLDER), name="static"),
 ]

@@ -1,0 +1,251 @@
+"""Pre-2007 paper certificates: submitted with a scan, approved by a second officer."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.common import (
+    DryRun,
+    existing_file,
+    opened,
+    option,
+    read_date,
+    read_level,
+    read_obtained,
+    session_of,
+    writing,
+)
+from api.cli.decisions import Reason
+from api.cli.paperform import PaperForm, award_of, read_form, warn_of_unknown_title
+from api.cli.printing import Column, heading, moment, particulars, say, show, show_list, table
+from api.cli.proposals import Digest, Yes, ask, need_digest
+from api.cli.timeline import reason as reason_text
+from api.cli.titles import Country, Kind, award_facts
+from api.cli.tree import Commands
+from registry.conversion import Scan
+from registry.paper.application import Application
+from registry.paper.evidence import fetch
+from registry.service import Registry
+from registry.terms import Level, Obtained
+
+app = Commands("Turn pre-2007 paper certificates into electronic ones.")
+
+Id = Annotated[str, typer.Argument(metavar="APPLICATION", help="Id of the application (from paper list).")]
+_TYPES = {"application/pdf": "pdf", "image/png": "png", "image/jpeg": "jpg"}
+
+
+@app.command("submit")
+def submit(
+    ctx: typer.Context,
+    scan: Annotated[list[Path], option("--scan", metavar="FILE", help="Scan or photo of the paper; may be repeated.")],
+    file: Annotated[
+        Path | None, option("--file", metavar="JSON", help="The particulars as JSON, under the names of the options.")
+    ] = None,
+    name: Annotated[str | None, option("--name", metavar="NAME", help="Name of the holder.")] = None,
+    identity: Annotated[
+        str | None,
+        option("--identity", metavar="NUMBER", help="Identity number; - reads it from stdin, not kept by the shell."),
+    ] = None,
+    identity_kind: Kind = None,
+    country: Country = None,
+    confirmed: Annotated[
+        bool, option("--confirmed", help="The number was compared with the document although its check digit is wrong.")
+    ] = False,
+    number: Annotated[str | None, option("--number", metavar="NUMBER", help="Number on the paper, as it is.")] = None,
+    title: Annotated[str | None, option("--title", metavar="NAME", help="Title name of that time.")] = None,
+    level: Annotated[
+        Level | None, option("--level", parser=read_level, metavar="LEVEL", help="Level, such as 副高级.")
+    ] = None,
+    series: Annotated[str | None, option("--series", metavar="SERIES", help="Series (系列).")] = None,
+    specialty: Annotated[str | None, option("--specialty", metavar="NAME", help="Specialty (专业).")] = None,
+    obtained: Annotated[
+        Obtained | None,
+        option("--obtained", parser=read_obtained, metavar="WAY", help="Way of obtaining; default review (评审)."),
+    ] = None,
+    committee: Annotated[str | None, option("--committee", metavar="NAME", help="Review committee.")] = None,
+    approval_document: Annotated[
+        str | None, option("--approval-document", metavar="NO", help="Approval document (批准文号).")
+    ] = None,
+    awarded_on: Annotated[
+        date | None, option("--awarded-on", parser=read_date, metavar="DATE", help="取得资格时间.")
+    ] = None,
+    issued_on: Annotated[
+        date | None, option("--issued-on", parser=read_date, metavar="DATE", help="Date on the paper, if it has one.")
+    ] = None,
+    authority: Annotated[str | None, option("--authority", metavar="CODE", help="Issuing authority.")] = None,
+    employer: Annotated[str | None, option("--employer", metavar="NAME", help="Employer, if known.")] = None,
+    review_form: Annotated[
+        Path | None, option("--review-form", metavar="FILE", help="Scan of the review form.")
+    ] = None,
+    document_scan: Annotated[
+        Path | None, option("--document-scan", metavar="FILE", help="Scan of the approval document.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Apply to turn a paper certificate into an electronic one. The same application again changes nothing.
+
+    Give the particulars as options, or as JSON with --file; an option comes before the file.
+    """
+    form = read_form(
+        file,
+        PaperForm(
+            name=name,
+            identity=identity,
+            identity_kind=identity_kind,
+            country=country,
+            confirmed=confirmed,
+            number=number,
+            title=title,
+            level=level,
+            series=series,
+            specialty=specialty,
+            obtained=obtained,
+            committee=committee,
+            approval_document=approval_document,
+            awarded_on=awarded_on,
+            issued_on=issued_on,
+            authority=authority,
+            employer=employer,
+        ),
+    )
+    scans = [Scan(existing_file(one).read_bytes()) for one in scan]
+    for role, path in (("review_form", review_form), ("document", document_scan)):
+        scans += [Scan(existing_file(path).read_bytes(), role)] if path else []
+    with writing(ctx, dry_run=dry_run) as (registry, officer):
+        command = award_of(registry, form)
+        warn_of_unknown_title(registry, command)
+        application = registry.submit_paper(command, form.issued_on, scans, officer=officer)
+        _show(ctx, registry, application)
+        say(f"Another officer approves it: title-registry --officer ID paper approve {application.id}")
+
+
+_STATES = {"open": "待批准", "approved": "已批准", "refused": "已退回"}
+_COLUMNS = (
+    Column("Application", lambda one: one.application),
+    Column("State", lambda one: _STATES[one.state]),
+    Column("Number", lambda one: one.number, fold=True),
+    Column("Title", lambda one: one.title_name, fold=True),
+    Column("Authority", lambda one: one.authority),
+    Column("Submitted", lambda one: moment(one.submitted_at)[:10]),
+    Column("By", lambda one: one.submitted_by),
+)
+
+
+@app.command("list")
+def list_papers(
+    ctx: typer.Context,
+    state: Annotated[
+        str | None, option("--state", metavar="STATE", help="open, approved or refused; default every state.")
+    ] = None,
+) -> None:
+    """List the applications, oldest first."""
+    if state not in (None, *_STATES):
+        raise typer.BadParameter(f"{state!r} is none of: {', '.join(_STATES)}", param_hint="--state")
+    with opened(ctx) as registry:
+        show_list(session_of(ctx).output, registry.register.papers(state), _COLUMNS, empty="There is no application.")
+
+
+@app.command("show")
+def show_paper(
+    ctx: typer.Context,
+    application: Id,
+    evidence_to: Annotated[
+        Path | None,
+        option("--evidence-to", metavar="DIR", help="Write the scans there, in clear, to look at (personal data)."),
+    ] = None,
+) -> None:
+    """Show an application; with --evidence-to also write its scans."""
+    with opened(ctx) as registry:
+        found = registry.application(application)
+        _show(ctx, registry, found)
+        if evidence_to:
+            _write_evidence(registry, found, evidence_to)
+
+
+@app.command("approve")
+def approve(
+    ctx: typer.Context, application: Id, digest: Digest = None, yes: Yes = False, dry_run: DryRun = False
+) -> None:
+    """Approve an application of another officer: the title is awarded, or matched with its award."""
+    need_digest(yes, digest)
+    with writing(ctx, dry_run=dry_run) as (registry, officer):
+        found = registry.application(application)
+        if digest is None and found.state == "open" and found.submitted_by != officer:
+            ask(*_drawn(registry, found))
+        done = registry.approve_paper(application, digest or found.fact.digest, officer=officer)
+        _show(ctx, registry, done)
+        say(f"Sign its certificate: title-registry certificates issue {done.title}")
+
+
+@app.command("refuse")
+def refuse(ctx: typer.Context, application: Id, reason: Reason, dry_run: DryRun = False) -> None:
+    """Refuse an application, with a reason. The holder may apply again."""
+    with writing(ctx, dry_run=dry_run) as (registry, officer):
+        _show(ctx, registry, registry.refuse_paper(application, reason, officer=officer))
+
+
+def _show(ctx: typer.Context, registry: Registry, application: Application) -> None:
+    fact = application.fact
+    item = {
+        "application": application.id,
+        "state": application.state,
+        "holder": fact.holder,
+        "name": registry.holder(fact.holder).name() or "[erased]",
+        "award": fact.award,
+        "paper": fact.paper,
+        "evidence": fact.evidence,
+        "submitted_by": application.submitted_by,
+        "submitted_at": application.submitted_at,
+        "decided_by": application.decided_by,
+        "decided_at": application.decided_at,
+        "title": application.title,
+        "reason": reason_text(application.reason) if application.reason else None,
+        "digest": fact.digest,
+    }
+    show(session_of(ctx).output, item, *_drawn(registry, application))
+
+
+_EVIDENCE = (
+    Column("Evidence", lambda one: {"scan": "纸质证书", "review_form": "评审表", "document": "批准文件"}[one.role]),
+    Column("Type", lambda one: one.media_type),
+    Column("Bytes", lambda one: f"{one.size:,}"),
+    Column("SHA-256", lambda one: one.sha256, fold=True),
+)
+
+
+def _drawn(registry: Registry, application: Application) -> list[Any]:
+    fact = application.fact
+    known = registry.log.claimed("number", f"{fact.award.authority}|{fact.award.number}")
+    facts = {
+        "Application": application.id,
+        "State": _STATES[application.state],
+        "Name": registry.holder(fact.holder).name() or "[erased]",
+        **award_facts(registry, fact.award),
+        "On the paper": fact.paper.issued_on,
+        "Registered": _registered(known) if application.state == "open" else None,
+        "Submitted": f"{moment(application.submitted_at)} by {application.submitted_by}",
+        "Decided": f"{moment(application.decided_at)} by {application.decided_by}" if application.decided_by else None,
+        "Reason": reason_text(application.reason) if application.reason else None,
+        "Title id": application.title,
+        "Digest": fact.digest,
+    }
+    return [particulars(facts), heading("Evidence"), table(fact.evidence, _EVIDENCE)]
+
+
+def _registered(title: str | None) -> str:
+    return f"already awarded as {title}: approval matches it" if title else "not yet: approval awards it"
+
+
+def _write_evidence(registry: Registry, application: Application, folder: Path) -> None:
+    key = registry.log.data_keys()(application.fact.holder)
+    if key is None:
+        say("The holder's data key was destroyed; the scans can no longer be read.")
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for one in application.fact.evidence:
+        data = fetch(registry.conversion.folder, application.fact.holder, one, key)
+        path = folder / f"{one.role}-{one.sha256[:12]}.{_TYPES[one.media_type]}"
+        path.write_bytes(data)
+        say(f"Written: {path}")

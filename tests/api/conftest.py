@@ -1,0 +1,99 @@
+"""The command line over a data folder of one's own, made by `init` itself and copied for every test."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli import app
+from tests.lists import csv_file, good, identity_number, table
+
+NAMES = ("林晓岚", "周建国", "欧阳娜娜", "阿卜杜热合曼·麦麦提", "张三", "张三", "王㛃")
+NUMBERS = tuple(f"浙〔2021〕{n:06d}" for n in range(1, len(NAMES) + 1))
+IDENTITIES = tuple(identity_number(n) for n in range(1, len(NAMES) + 1))
+LIST = ("--authority", "331100", "--document", "丽人社〔2021〕100号")
+
+
+class Cli(NamedTuple):
+    """Runs the program in a folder that holds `data`, `pp` (the passphrase) and `list.csv`; clerk-01 acts."""
+
+    folder: Path
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def at(self, environment: dict[str, str]) -> "Cli":
+        """The same with other variables."""
+        return Cli(self.folder, tuple(environment.items()))
+
+    def __call__(self, *args: str, input: str | None = None, **env: str) -> Result:
+        """Run; the result has `exit_code`, `stdout` and `stderr`."""
+        variables = {
+            "TITLE_REGISTRY_DATA": str(self.folder / "data"),
+            "TITLE_REGISTRY_PASSPHRASE_FILE": str(self.folder / "pp"),
+            "TITLE_REGISTRY_OFFICER": "clerk-01",
+            "COLUMNS": "100",
+        }
+        return CliRunner().invoke(
+            app, list(args), input=input, env=variables | dict(self.environment) | env, prog_name="title-registry"
+        )
+
+    def ok(self, *args: str, input: str | None = None, **env: str) -> Result:
+        """Run what must succeed."""
+        result = self(*args, input=input, **env)
+        assert result.exit_code == 0, result.output
+        return result
+
+    def data(self, *args: str, **env: str) -> Any:
+        """Run what must succeed, and read its data as JSON."""
+        return json.loads(self.ok(*args, "-o", "json", **env).stdout)
+
+    def refused(self, *args: str, code: str, says: str = "", input: str | None = None, **env: str) -> Result:
+        """Run what must be refused: status 1, the rule and what to do on stderr, no traceback, the log as it was."""
+        before = self.position()
+        result = self(*args, input=input, **env)
+        assert result.exit_code == 1, result.output
+        assert f"Error [{code}]: " in result.stderr
+        assert says in result.stderr
+        assert "Traceback" not in result.output
+        assert self.position() == before
+        return result
+
+    def usage(self, *args: str, says: str, input: str | None = None, **env: str) -> None:
+        """Run what is a usage error: status 2, nothing on stdout, a message on stderr."""
+        result = self(*args, input=input, **env)
+        assert result.exit_code == 2, result.output
+        assert says in result.stderr
+        assert result.stdout == ""
+
+    def position(self) -> int:
+        """How many events the log has."""
+        path = self.folder / "data" / "registry.db"
+        connection = sqlite3.connect(path)
+        try:
+            return int(connection.execute("SELECT count(*) FROM stored_events").fetchone()[0])
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry made by `init`, and a list of seven people imported."""
+    folder = tmp_path_factory.mktemp("founded")
+    rows = [good(n, 姓名=name) for n, name in enumerate(NAMES, 1)]
+    csv_file(folder, table(rows)).rename(folder / "list.csv")
+    cli = Cli(folder)
+    cli.ok("init", "--base-url", "http://127.0.0.1:8000", "--sample")
+    cli.ok("import", "awards", str(folder / "list.csv"), *LIST)
+    return folder
+
+
+@pytest.fixture
+def cli(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The program over a copy of that folder, which is also the current one."""
+    folder = tmp_path / "work"
+    shutil.copytree(founded, folder)
+    monkeypatch.chdir(folder)
+    return Cli(folder)

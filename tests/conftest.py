@@ -1,0 +1,67 @@
+"""A registry of one's own for every test: a copy of one that was made once, with a clock that can be put forward."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from keys.custody import Custody
+from registry.folder import Config, Folder
+from registry.service import Registry
+from tests.people import Clock
+
+pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
+
+CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
+
+
+@pytest.fixture(scope="session")
+def passphrase() -> bytes:
+    """The passphrase of every registry of the tests."""
+    return "样例口令 correct horse".encode()
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, passphrase: bytes) -> tuple[Path, Custody]:
+    """One data folder, fresh from `Registry.create`, and its opened keys (opening costs 0.1 s each time)."""
+    path = tmp_path_factory.mktemp("made") / "data"
+    registry = Registry.create(path, passphrase, CONFIG, Clock())
+    registry.close()
+    return path, registry.custody
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of this test."""
+    return Clock()
+
+
+@pytest.fixture
+def new_registry(made: tuple[Path, Custody], tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Registry]]:
+    """Makes fresh registries with the same keys, each in a folder of its own."""
+    opened: list[Registry] = []
+
+    def make() -> Registry:
+        path = tmp_path / f"data-{len(opened)}"
+        shutil.copytree(made[0], path)
+        opened.append(Registry(Folder(path), made[1], clock))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def registry(new_registry: Callable[[], Registry]) -> Registry:
+    """A fresh registry."""
+    return new_registry()
+
+
+@pytest.fixture
+def second(registry: Registry, clock: Clock) -> Iterator[Registry]:
+    """The same registry as another process opens it: connections and caches of its own."""
+    other = Registry(Folder(registry.folder.path), registry.custody, clock)
+    yield other
+    other.close()
