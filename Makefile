@@ -27,7 +27,7 @@ check: .venv/.installed
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: .venv/.installed
 	$(BIN)/title-registry bench

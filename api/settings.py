@@ -12,7 +12,7 @@ from keys.custody import read_passphrase
 class Settings(BaseSettings):
     """What a process needs to know. The CLI's options come before the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="TITLE_REGISTRY_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TITLE_REGISTRY_", env_ignore_empty=True, extra="ignore")
 
     data: Path = Field(default=Path("data"), description="the data folder")
     passphrase_file: Path | None = Field(default=None, description="file with the passphrase of the keys; mode 0600")

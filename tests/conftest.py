@@ -1,7 +1,8 @@
 """A registry of one's own for every test: a copy of one that was made once, with a clock that can be put forward."""
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,13 @@ def second(registry: Registry, clock: Clock) -> Iterator[Registry]:
     other = Registry(Folder(registry.folder.path), registry.custody, clock)
     yield other
     other.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With REQUIRE_ALL=1 a test that could not be made is a failure: nothing may hide behind a skip."""
+    report = yield
+    if report.skipped and os.environ.get("REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_ALL=1, but this test was skipped: {report.longreprtext}"
+    return report

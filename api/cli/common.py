@@ -13,6 +13,7 @@ from api.cli.printing import Output, say
 from api.cli.rehearsal import Rehearsed, rehearsing
 from api.settings import Settings
 from registry.errors import BadInput
+from registry.folder import Folder
 from registry.service import Registry
 from registry.terms import IdentityKind, Level, Obtained, Status
 
@@ -50,6 +51,7 @@ def session_of(ctx: typer.Context) -> Session:
 def opened(ctx: typer.Context) -> Iterator[Registry]:
     """The registry of the data folder, closed at the end."""
     settings = session_of(ctx).settings
+    Folder(settings.data).read_config()  # a folder that is none is said before a passphrase is asked for
     registry = Registry.open(settings.data, settings.read_passphrase())
     try:
         yield registry

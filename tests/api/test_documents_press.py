@@ -1,7 +1,6 @@
 """The page: what it says, that nothing overlaps, that it is accessible, and that it is the same everywhere."""
 
 import re
-import shutil
 import subprocess
 import sys
 from datetime import date
@@ -20,6 +19,7 @@ from registry.errors import DocumentRefused
 from registry.terms import Obtained
 from registry.titles.content import CertificateContent, PaperOrigin
 from tests.api.certificates import CODE, FROM_PAPER, ORDINARY, STRESS, changed
+from tests.tools import need
 
 PRESS = Press()
 TOKEN = bytes(range(200))
@@ -195,8 +195,8 @@ def test_the_file_is_tagged_archival_and_carries_the_token(tmp_path: Path) -> No
     assert ORDINARY.number in metadata
 
 
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="LOUD: poppler-utils is missing; CI installs it")
 def test_poppler_reads_the_page_in_order_and_finds_all_fonts_embedded(tmp_path: Path) -> None:
+    need("pdftotext")
     path = tmp_path / "certificate.pdf"
     path.write_bytes(PRESS.render(FROM_PAPER, TOKEN))
 

@@ -1,6 +1,5 @@
 """Uploads: ours and whole, changed, without a signature, another's, or rubbish; each has its own answer."""
 
-import shutil
 import struct
 import subprocess
 import zlib
@@ -21,6 +20,7 @@ from api.documents.qr import qr_png, qr_text
 from api.documents.reading import MAX_BYTES, read_image, read_pdf
 from registry.errors import BadInput
 from tests.api.certificates import MADE, ORDINARY, Issuer, new_issuer
+from tests.tools import need
 
 PRESS = Press()
 
@@ -155,8 +155,8 @@ def test_a_picture_of_the_code_is_read(issuer: Issuer) -> None:
     assert read_image(qr_png(text, scale=4)) == text
 
 
-@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="LOUD: poppler-utils is missing; CI installs it")
 def test_a_jpeg_of_the_whole_page_is_read(signed: bytes, issuer: Issuer, tmp_path: Path) -> None:
+    need("pdftoppm")
     (tmp_path / "certificate.pdf").write_bytes(signed)
     command = ["pdftoppm", "-jpeg", "-r", "110", "-singlefile", "certificate.pdf", "page"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

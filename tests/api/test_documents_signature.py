@@ -1,7 +1,6 @@
 """The signature: judged by three programs that did not make it, pyHanko, poppler and OpenSSL."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +23,7 @@ from api.documents.signature import sign_pdf
 from keys.errors import SignatureInvalid
 from registry.errors import DocumentRefused
 from tests.api.certificates import MADE, ORDINARY, Issuer, new_issuer
+from tests.tools import need
 
 PRESS = Press()
 STRANGER = ValidationContext(trust_roots=[], allow_fetching=False)
@@ -107,8 +107,9 @@ def test_a_key_that_is_not_the_certificates_does_not_sign(issuer: Issuer) -> Non
         sign_pdf(PRESS.render(ORDINARY, issuer.token()), mixed, MADE)
 
 
-@pytest.mark.skipif(shutil.which("pdfsig") is None, reason="LOUD: poppler-utils is missing; CI installs it")
 def test_pdfsig_says_valid_and_after_one_flipped_byte_does_not(signed: bytes, tmp_path: Path) -> None:
+    need("pdfsig")
+
     def ask(data: bytes) -> str:
         path = tmp_path / "certificate.pdf"
         path.write_bytes(data)
@@ -122,8 +123,8 @@ def test_pdfsig_says_valid_and_after_one_flipped_byte_does_not(signed: bytes, tm
     assert "Signature is Valid." not in ask(signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :])
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="LOUD: openssl is missing; CI installs it")
 def test_openssl_verifies_the_cms_and_the_chain(signed: bytes, issuer: Issuer, tmp_path: Path) -> None:
+    need("openssl")
     for name, data in _openssl_inputs(signed, issuer):
         (tmp_path / name).write_bytes(data)
     at = str(int(datetime(2026, 3, 3, tzinfo=UTC).timestamp()))
