@@ -4,7 +4,7 @@ from registry.errors import AlreadyAwarded, NumberTaken
 from registry.holders.holder import HOLDERS, register
 from registry.holders.identity import index_key
 from registry.holders.person import Person
-from registry.log.log import Unit
+from registry.log.unit import Unit
 from registry.titles.award import AwardTitle, award, particulars
 from registry.titles.content import PaperOrigin
 from registry.titles.events import Particulars

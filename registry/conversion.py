@@ -10,7 +10,7 @@ import msgspec
 from registry.awarding import Awarding
 from registry.errors import BadInput, NotFound, Refused
 from registry.holders.holder import HOLDERS
-from registry.log.log import Unit
+from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules, approve, paper_key, submit
 from registry.paper.evidence import describe, keep
 from registry.titles.award import AwardTitle, particulars

@@ -13,7 +13,8 @@ from registry.errors import NotFound
 from registry.folder import Config
 from registry.holders.holder import HOLDERS, Holder
 from registry.holders.identity import mask
-from registry.log.log import Log, Unit
+from registry.log.log import Log
+from registry.log.unit import Unit
 from registry.masking import mask_name
 from registry.terms import civil_date
 from registry.titles.certificate import check_issuable, prepare, sign

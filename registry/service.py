@@ -24,7 +24,8 @@ from registry.holders.person import Identity
 from registry.intake.importing import ImportReceipt, import_rows
 from registry.issuing import Issuing, Proof, title_in
 from registry.log.facts import Fact, Recorded
-from registry.log.log import Log, Unit
+from registry.log.log import Log
+from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
 from registry.register.register import Register

@@ -5,7 +5,7 @@ from typing import Any
 from registry.catalogue.adoption import REFERENCE
 from registry.errors import CorruptHistory
 from registry.holders.holder import HOLDERS
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.paper.application import APPLICATIONS
 from registry.titles.state import TITLES
 

@@ -15,7 +15,7 @@ import pytest
 from registry.errors import RegistryError
 from registry.holders.holder import HOLDERS, HolderRegistered
 from registry.log.facts import Fact, Recorded
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.paper.application import APPLICATIONS, PaperSubmitted
 from registry.titles.events import TitleAwarded
 from registry.titles.state import TITLES

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from registry.conversion import Conversion
-from registry.log.log import Log, Unit
+from registry.log.log import Log
+from registry.log.unit import Unit
 from registry.service import Registry
 
 T = TypeVar("T")

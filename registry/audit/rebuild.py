@@ -21,7 +21,7 @@ from registry.catalogue.adoption import Adopted
 from registry.errors import CorruptHistory
 from registry.holders.holder import Holder
 from registry.log.facts import PRIVATE, Recorded
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.log.mapper import decode, unseal
 from registry.streams import kind_of
 from registry.titles.state import Title

@@ -9,7 +9,7 @@ import msgspec
 from registry.catalogue.catalogue import Catalogue
 from registry.errors import CorruptHistory
 from registry.log.facts import Fact, Recorded, stored
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.log.recorder import Claim
 
 STREAM = "reference-data"

@@ -10,7 +10,7 @@ from registry.errors import CorruptHistory, HolderConflict
 from registry.holders.identity import index_key
 from registry.holders.person import Identity, Person
 from registry.log.facts import Fact, Private, Recorded, stored
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.log.recorder import Claim
 
 # Events

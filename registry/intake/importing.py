@@ -12,7 +12,8 @@ from registry.catalogue.catalogue import Catalogue
 from registry.errors import AlreadyAwarded, HolderConflict, ListRefused, NumberTaken, Refused
 from registry.intake.form import INDEX
 from registry.intake.rows import AwardList, Row, RowError, read_list
-from registry.log.log import Log, Unit
+from registry.log.log import Log
+from registry.log.unit import Unit
 from registry.titles.award import AwardTitle
 
 MAX_ERRORS = 5_000

@@ -13,7 +13,7 @@ import msgspec
 
 from registry.errors import BadInput, CorruptHistory, NeedsSecondOfficer, Refused, WrongState
 from registry.log.facts import Fact, Private, Recorded, stored
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.log.recorder import Claim
 from registry.terms import Obtained
 from registry.titles.content import PaperOrigin

@@ -8,7 +8,7 @@ import msgspec
 
 from registry.errors import CorruptHistory
 from registry.log.facts import Private, Recorded
-from registry.log.log import Kind
+from registry.log.kind import Kind
 from registry.log.recorder import Claim
 from registry.terms import Status
 from registry.titles.content import CertificateContent, PaperOrigin

@@ -17,7 +17,7 @@ import pytest
 from keys.custody import Custody
 from registry.awarding import Awarding
 from registry.folder import Folder
-from registry.log import log as logs
+from registry.log import unit as units
 from registry.service import Registry
 from tests.check_log import check_log, stored_events
 from tests.people import CLERK, Clock, awarding, person
@@ -31,7 +31,7 @@ def an_import(path: Path, passphrase: bytes, stage: int, kill_at: int | None, to
 
     The parent hears of every tenth row and of the number of looks; SIGKILL leaves no time for anything else.
     """
-    logs.STAGE_EVENTS = stage
+    units.STAGE_EVENTS = stage
     registry = Registry.open(path, passphrase, Clock())
     looks = 0
 

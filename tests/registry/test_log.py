@@ -18,6 +18,7 @@ from registry.folder import Config, Folder
 from registry.holders.holder import HOLDERS, HolderRegistered, HolderRenamed
 from registry.log import log as logs
 from registry.log import recorder as recorders
+from registry.log import unit as units
 from registry.log.facts import Private
 from registry.log.log import Log
 from registry.log.recorder import SCHEMA_VERSION, LogRecorder
@@ -123,7 +124,7 @@ def test_a_long_import_is_the_same_as_a_short_one(
 ) -> None:
     """Laid by in parts of any size: the same claims and numbers, and nothing of it before the end."""
     registry = new_registry()
-    monkeypatch.setattr(logs, "STAGE_EVENTS", size)
+    monkeypatch.setattr(units, "STAGE_EVENTS", size)
     heads = set()
 
     def body(unit: Any) -> list[str]:
@@ -148,7 +149,7 @@ def test_a_long_import_is_the_same_as_a_short_one(
 def test_a_staged_import_that_fails_leaves_nothing(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(logs, "STAGE_EVENTS", size)
+    monkeypatch.setattr(units, "STAGE_EVENTS", size)
     registry.award(awarding(person(1), number="丽7"), officer=CLERK)
     before = tables(registry)
 
@@ -166,7 +167,7 @@ def test_a_staged_import_that_fails_leaves_nothing(
 
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_dry_run_writes_nothing(registry: Registry, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(logs, "STAGE_EVENTS", size)
+    monkeypatch.setattr(units, "STAGE_EVENTS", size)
     before = tables(registry)
 
     def body(unit: Any) -> str:
