@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from keys.custody import Custody
 from registry.folder import Config, Folder
@@ -15,6 +16,11 @@ from tests.people import Clock
 pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 
 CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
+
+
+# A loaded machine is slow now and then; no test of ours is about time.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from tests.lists import csv_file, good, identity_number, table
+from tests.served import Cabinet, Site, found_registry, free_port, serving
 
 NAMES = ("林晓岚", "周建国", "欧阳娜娜", "阿卜杜热合曼·麦麦提", "张三", "张三", "王㛃")
 NUMBERS = tuple(f"浙〔2021〕{n:06d}" for n in range(1, len(NAMES) + 1))
@@ -97,3 +99,21 @@ def cli(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     shutil.copytree(founded, folder)
     monkeypatch.chdir(folder)
     return Cli(folder)
+
+
+# the service
+
+
+@pytest.fixture(scope="session")
+def cabinet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cabinet]:
+    """A registry with a certificate in every state, opened by the test's own process."""
+    registry = found_registry(tmp_path_factory.mktemp("served") / "data", free_port())
+    yield Cabinet(registry)
+    registry.close()
+
+
+@pytest.fixture(scope="session")
+def site(cabinet: Cabinet) -> Iterator[Site]:
+    """The same registry, served at the address that its codes lead to by a process of its own."""
+    with serving(cabinet.registry.folder.path, int(cabinet.registry.config.base_url.rpartition(":")[2])) as served:
+        yield served

@@ -222,9 +222,12 @@ def _fonts(folder: Path) -> Path:
     return fonts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The system's Chromium. Without it these tests are skipped, or fail where everything is required."""
+    """The system's Chromium. Without it these tests are skipped, or fail where everything is required.
+
+    It lives for one module: while it runs, so does an event loop, in which no other asyncio program can be tested.
+    """
     if not CHROMIUM.exists():
         message = f"NO BROWSER: {CHROMIUM} is missing, the pages were NOT looked at (install Debian's chromium)"
         if os.environ.get("REQUIRE_ALL") == "1":

@@ -201,8 +201,10 @@ def test_today_is_beijings() -> None:
         {"corrected": RIGHT},
         {"kind": DecisionKind.CORRECTION},
         {"kind": DecisionKind.CORRECTION, "corrected": AWARD},
+        {"kind": DecisionKind.CORRECTION, "corrected": msgspec.structs.replace(AWARD, number="")},
+        {"kind": DecisionKind.CORRECTION, "corrected": msgspec.structs.replace(AWARD, title_name=" ")},
     ],
-    ids=["document", "reason", "before the award", "corrected", "not corrected", "corrected to the same"],
+    ids=["document", "reason", "before the award", "corrected", "not corrected", "the same", "number", "title name"],
 )
 def test_an_incomplete_proposal_is_refused(bad: dict[str, Any]) -> None:
     told = msgspec.structs.replace(command(DecisionKind.REVOCATION), **bad)
@@ -479,6 +481,13 @@ def test_a_correction_does_not_take_the_number_of_another(registry: Registry, ti
     decided(registry, other, correcting(registry.title(other), number="丽〔2021〕9"))
     refused(registry, NumberTaken, lambda: registry.approve(open_.fact.proposal, open_.fact.digest, officer=CHIEF))
     check_log(registry)
+
+
+def test_a_correction_does_not_lead_to_an_unknown_authority(registry: Registry, title: str) -> None:
+    """Its certificates could not be checked any more."""
+    for authority in ("999999", ""):
+        told = correcting(registry.title(title), authority=authority)
+        refused(registry, NotFound, lambda told=told: proposed(registry, title, told))
 
 
 def test_a_correction_does_not_make_a_title_twice(registry: Registry, title: str) -> None:

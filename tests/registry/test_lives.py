@@ -408,6 +408,8 @@ class Lives(RuleBasedStateMachine):
             error = WrongState
         if not error and officer == one.by:
             error = NeedsSecondOfficer
+        if not error and same and not same.holds_slot():
+            error = WrongState
         if done := self.expect(error, step):
             one.state = "approved"
             assert not same or done.title == same.stream

@@ -356,6 +356,17 @@ def test_a_revoked_title_does_not_come_back_by_its_paper(registry: Registry) -> 
     check_log(registry)
 
 
+@pytest.mark.parametrize("kind", [DecisionKind.REVOCATION, DecisionKind.INVALIDATION])
+def test_a_paper_of_a_title_that_was_closed_is_not_approved(registry: Registry, kind: DecisionKind) -> None:
+    title = registry.award(paper_of_1998(person(5)), officer=CLERK)
+    decided(registry, title, deciding(kind))
+    sent = registry.submit_paper(paper_of_1998(person(5)), ISSUED, scans(), officer=CLERK)
+    refused(registry, WrongState, lambda: registry.approve_paper(sent.id, sent.fact.digest, officer=CHIEF))
+    decided(registry, title, deciding(DecisionKind.REINSTATEMENT))
+    assert registry.approve_paper(sent.id, sent.fact.digest, officer=CHIEF).title == title
+    check_log(registry)
+
+
 # --- evidence
 
 

@@ -91,14 +91,23 @@ def race(registry: Registry, passphrase: bytes, job: Job, rounds: int, prepared:
         process.start()
         theirs.close()
         started.append((process, ours))
-    outcomes = [ours.recv() if ours.poll(PATIENCE) else ["hung"] * rounds for _, ours in started]
+    outcomes = [hear(ours, rounds) for _, ours in started]
     for process, ours in started:
         process.join(PATIENCE)
         assert process.exitcode == 0
         ours.close()
     pairs = list(zip(*outcomes, strict=True))
-    assert not [pair for pair in pairs if any(one.startswith(("alien", "hung", "unavailable")) for one in pair)]
+    assert not [pair for pair in pairs if any(one.startswith(("alien", "silent", "unavailable")) for one in pair)]
     return pairs
+
+
+def hear(ours: Connection, rounds: int) -> list[str]:
+    """What a process has to tell; "silent" when it hangs or died before the end, its reason is on stderr."""
+    try:
+        told: list[str] = ours.recv() if ours.poll(PATIENCE) else ["silent"] * rounds
+    except EOFError:
+        return ["silent"] * rounds
+    return told
 
 
 def named(registry: Registry, name: str) -> int:
