@@ -16,6 +16,7 @@ from api.errors import BadRequest, Pointed, TooLarge
 MAX_BATCH = 100
 MAX_JSON = 64 * 1024
 MAX_FORM = MAX_BYTES + 64 * 1024  # the file, and what multipart puts around it
+MAX_READ = 50_000_000
 MAX_FIELDS = 5
 TOKEN_DIGITS = 40  # more digits than this are a token's; a verification code has 17 characters
 
@@ -82,13 +83,21 @@ def _instant(text: str) -> datetime:
 
 
 async def body_of(request: Request, limit: int = MAX_JSON, pointer: str = "") -> bytes:
-    """The body, at most `limit` bytes. Raise TooLarge for more; what a header says of the length is not believed."""
+    """The body, at most `limit` bytes. Raise TooLarge for more; what a header says of the length is not believed.
+
+    The rest is read and thrown away, up to MAX_READ: a browser that is still sending shows no answer.
+    """
     chunks, size = list[bytes](), 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise TooLarge([Pointed(pointer, f"内容过大：最多 {limit} 字节")])
-        chunks.append(chunk)
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+        if size > MAX_READ:
+            break
+    if size > limit:
+        raise TooLarge([Pointed(pointer, f"内容过大：最多 {limit} 字节")])
     return b"".join(chunks)
 
 

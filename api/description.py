@@ -6,8 +6,12 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from api.asking import MAX_BATCH
+from api.errors import Pointed
 from registry.terms import Status
 from registry.titles.answer import Answer
+
+Schema = dict[str, Any]
 
 _AS_OF = {
     "name": "as_of",
@@ -21,6 +25,7 @@ _KNOWN_AT = {
     "schema": {"type": "string", "format": "date-time"},
     "description": "Recorded time asked about, with its offset; default now.",
 }
+_MOMENTS = [_AS_OF, _KNOWN_AT]
 _CODE = {
     "name": "code",
     "in": "path",
@@ -28,103 +33,175 @@ _CODE = {
     "schema": {"type": "string"},
     "description": "Verification code: 17 characters, either case, blanks and hyphens accepted.",
 }
+_VIEW = [
+    {"name": "lang", "in": "query", "schema": {"type": "string", "enum": ["zh", "en"]}, "description": "Language."},
+    {"name": "elder", "in": "query", "schema": {"type": "string", "enum": ["1"]}, "description": "Large print."},
+]
+_TYPED = {"name": "code", "in": "query", "schema": {"type": "string"}, "description": "What was typed."}
+_ANSWER, _PROBLEM = ({"$ref": f"#/components/schemas/{name}"} for name in ("Answer", "Problem"))
+_JSON, _PROBLEM_JSON, _HTML = "application/json", "application/problem+json", "text/html; charset=utf-8"
 _STATUSES = {
-    "200": ("valid, revoked, invalidated, superseded, suspended, not_yet_effective, tampered", "Answer"),
-    "404": ("unknown: malformed or not registered; not found is not forged", "Answer"),
-    "410": ("link_expired", "Answer"),
-    "422": ("unreadable, or a malformed request", "Answer"),
-    "503": ("unavailable: could not be checked; says nothing about the certificate", "Answer"),
+    "200": "valid, revoked, invalidated, superseded, suspended, not_yet_effective, tampered",
+    "404": "unknown: malformed or not registered; not found is not forged",
+    "410": "link_expired",
+    "422": "unreadable: not one of ours",
+    "503": "unavailable: could not be checked; says nothing about the certificate",
 }
-
-
-def _responses(*codes: str) -> dict[str, Any]:
-    return {
-        code: {
-            "description": _STATUSES[code][0],
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_STATUSES[code][1]}"}}},
-        }
-        for code in codes
-    }
-
-
-def _operation(summary: str, **more: Any) -> dict[str, Any]:
-    return {"summary": summary, "tags": ["verification"], **more}
-
-
-def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-_TARGET = {
+_TARGET: Schema = {
     "type": "object",
     "required": ["target"],
     "additionalProperties": False,
     "properties": {"target": {"type": "string", "description": "code, URL, QR text, or token digits"}},
 }
-_CODES = {
+_CODES: Schema = {
     "type": "object",
     "required": ["codes"],
     "additionalProperties": False,
-    "properties": {"codes": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 100}},
+    "properties": {"codes": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_BATCH}},
 }
-_FILE = {
+_FILE: Schema = {
     "type": "object",
     "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary", "description": "PDF or picture, at most 5 MiB"}},
+    "properties": {"file": {"type": "string", "format": "binary", "description": "PDF, PNG or JPEG, at most 5 MB"}},
+}
+_ANSWERS: Schema = {
+    "type": "object",
+    "required": ["answers"],
+    "properties": {"answers": {"type": "array", "items": _ANSWER, "description": "one for each code, in order"}},
+}
+_READY: Schema = {
+    "type": "object",
+    "required": ["status", "log_position"],
+    "properties": {"status": {"const": "ready"}, "log_position": {"type": "integer"}},
 }
 
 
-def _plain(summary: str, kind: str) -> dict[str, Any]:
-    return {"get": {"summary": summary, "tags": ["operation"], "responses": {"200": {"description": kind}}}}
+class Problem(msgspec.Struct):
+    """A problem document (RFC 9457). `code` is stable; `errors` name each place in the request."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    fix: str | msgspec.UnsetType = msgspec.UNSET
+    errors: list[Pointed] | msgspec.UnsetType = msgspec.UNSET
 
 
-def paths() -> dict[str, Any]:
-    """The routes that are described by hand."""
-    upload = _json_body(_TARGET)
-    upload["content"]["multipart/form-data"] = {"schema": _FILE}
-    many = {"200": {"description": "one answer for each code, in order"}, "422": {"description": "malformed request"}}
-    page = {"200": {"description": "the answer as a page (HTML)"}, "404": {"description": "unknown, as a page"}}
+def _content(description: str, **schemas: Schema) -> Schema:
+    return {"description": description, "content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
+
+
+def _answers(*codes: str) -> Schema:
+    """The answers by HTTP status; a malformed request is a problem document under 422."""
+    found = {code: _content(_STATUSES[code], **{_JSON: _ANSWER}) for code in codes}
+    found["422"] = _content("a malformed request", **{_PROBLEM_JSON: _PROBLEM})
+    if "422" in codes:
+        found["422"] = _content(
+            _STATUSES["422"] + ", or a malformed request", **{_JSON: _ANSWER, _PROBLEM_JSON: _PROBLEM}
+        )
+    return found
+
+
+def _pages(**codes: str) -> Schema:
+    return {code.removeprefix("_"): _content(text, **{_HTML: {"type": "string"}}) for code, text in codes.items()}
+
+
+def _operation(summary: str, tag: str, responses: Schema, **more: Any) -> Schema:
+    return {"summary": summary, "tags": [tag], **more, "responses": responses}
+
+
+def _body(**schemas: Schema) -> Schema:
+    return {"required": True, "content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
+
+
+def _plain(summary: str, description: str, kind: str, schema: Schema, **problems: str) -> Schema:
+    responses = {"200": _content(description, **{kind: schema})}
+    responses |= {
+        code.removeprefix("_"): _content(text, **{_PROBLEM_JSON: _PROBLEM}) for code, text in problems.items()
+    }
+    return {"get": _operation(summary, "operation", responses)}
+
+
+def _programs() -> Schema:
+    too_large = {"413": _content("larger than is taken", **{_PROBLEM_JSON: _PROBLEM})}
+    many = {"200": _content("the answers", **{_JSON: _ANSWERS}), "422": _answers()["422"]}
     return {
-        "/v/{code}": {
-            "get": _operation("The page behind the QR", parameters=[_CODE, _AS_OF, _KNOWN_AT], responses=page)
-        },
         "/api/v1/verifications/{code}": {
             "get": _operation(
-                "Verify a code", parameters=[_CODE, _AS_OF, _KNOWN_AT], responses=_responses("200", "404", "422", "503")
+                "Verify a code", "verification", _answers("200", "404", "410", "503"), parameters=[_CODE, *_MOMENTS]
             )
         },
         "/api/v1/verifications": {
             "post": _operation(
                 "Verify a token, a URL, a PDF or a picture",
-                parameters=[_AS_OF, _KNOWN_AT],
-                requestBody=upload,
-                responses=_responses("200", "404", "422", "503"),
+                "verification",
+                _answers("200", "404", "410", "422", "503") | too_large,
+                parameters=_MOMENTS,
+                requestBody=_body(**{_JSON: _TARGET, "multipart/form-data": _FILE}),
             )
         },
         "/api/v1/verifications/batch": {
             "post": _operation(
-                "Verify several codes", parameters=[_AS_OF, _KNOWN_AT], requestBody=_json_body(_CODES), responses=many
+                "Verify several codes",
+                "verification",
+                many | too_large,
+                parameters=_MOMENTS,
+                requestBody=_body(**{_JSON: _CODES}),
             )
         },
-        "/.well-known/jwks.json": _plain("Public keys (RFC 7517)", "JWK set"),
-        "/.well-known/root.pem": _plain("The root of the PDF signatures", "PEM"),
-        "/healthz": _plain("The process runs", "ok"),
-        "/readyz": _plain("The log can be read and a key is in force", "ready, with the log position"),
     }
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The whole description. The schema of an answer comes from its type."""
-    _, components = msgspec.json.schema_components([Answer], ref_template="#/components/schemas/{name}")
+def _people() -> Schema:
+    verdict = _pages(
+        _200="the answer", _404="unknown", _410="link_expired", _422="malformed request", _503="unavailable"
+    )
+    uploaded = _pages(
+        _200="the answer", _404="unknown", _413="too large", _422="unreadable, or no file", _503="unavailable"
+    )
+    found = {"303": {"description": "on to the answer"}} | _pages(_422="not a code; the page says what is wrong")
+    form = _body(**{"multipart/form-data": _FILE})
+    return {
+        "/": {"get": _operation("The start page", "pages", _pages(_200="the page"), parameters=_VIEW)},
+        "/v": {
+            "get": _operation("From a typed code to its answer", "pages", found, parameters=[_TYPED, *_VIEW]),
+            "post": _operation("The answer for a PDF or a picture", "pages", uploaded, requestBody=form),
+        },
+        "/v/{code}": {
+            "get": _operation("The page behind the QR", "pages", verdict, parameters=[_CODE, *_MOMENTS, *_VIEW])
+        },
+    }
+
+
+def _operations() -> Schema:
+    text, anything = {"type": "string"}, {"type": "object"}
+    name = {"name": "name", "in": "path", "required": True, "schema": text, "description": "A file of the pages."}
+    static = _plain("Style sheet, script and drawings of the pages", "the file", "*/*", text, _404="no such file")
+    static["get"]["parameters"] = [name]
+    return {
+        "/.well-known/jwks.json": _plain("Public keys (RFC 7517)", "JWK set", "application/jwk-set+json", anything),
+        "/.well-known/root.pem": _plain("The root of the PDF signatures", "PEM", "application/x-pem-file", text),
+        "/healthz": _plain("The process runs", "ok", _JSON, anything),
+        "/readyz": _plain("The log can be read and a key is in force", "ready", _JSON, _READY, _503="not ready"),
+        "/openapi.json": _plain("This description (OpenAPI 3.1)", "the description", _JSON, anything),
+        "/docs": _plain("This description as a page", "the page", _HTML, text),
+        "/static/{name}": static,
+    }
+
+
+def openapi(app: FastAPI) -> Schema:
+    """The whole description. The schemas of an answer and of a problem come from their types."""
+    _, components = msgspec.json.schema_components([Answer, Problem], ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {"title": app.title, "version": app.version, "summary": "Verify certificates of professional titles"},
-        "paths": paths(),
+        "paths": _programs() | _people() | _operations(),
         "components": {"schemas": components},
     }
 
 
-def docs_page(description: dict[str, Any]) -> str:
+def docs_page(description: Schema) -> str:
     """The description as one plain page."""
     rows = [
         f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p><ul>"
@@ -138,7 +215,8 @@ def docs_page(description: dict[str, Any]) -> str:
     ]
     statuses = ", ".join(status.value for status in Status)
     return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Title registry: HTTP</title>"
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'><title>Title registry: HTTP</title>"
         "<link rel='stylesheet' href='/static/verify.css'><main><h1>HTTP</h1>"
         f"<p>The full description is <a href='/openapi.json'>/openapi.json</a>. Statuses: {statuses}.</p>"
         + "".join(rows)

@@ -7,7 +7,9 @@ from pathlib import Path
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 
+from api.settings import Settings
 from registry.errors import Unavailable
+from registry.service import Registry
 
 APP = "api.app:from_environment"
 
@@ -17,12 +19,15 @@ def serve(
 ) -> None:
     """Serve a data folder until SIGTERM or SIGINT. No access log is kept: addresses hold verification codes.
 
-    Raise Unavailable for a port in use; nothing is started then.
+    Raise Unavailable for a port in use or a folder that is no registry, keys.errors.KeysError if its keys do not open;
+    nothing is started then.
     """
     _check_port(host, port)
     os.environ["TITLE_REGISTRY_DATA"] = str(data)
     if passphrase_file is not None:
         os.environ["TITLE_REGISTRY_PASSPHRASE_FILE"] = str(passphrase_file)
+    settings = Settings()
+    Registry.open(settings.data, settings.read_passphrase()).close()
     Granian(
         target,
         address=host,

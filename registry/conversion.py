@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 
 from registry.awarding import Awarding
-from registry.errors import BadInput, NotFound, Refused
+from registry.errors import BadInput, NotFound, Refused, WrongState
 from registry.holders.holder import HOLDERS
 from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules, approve, paper_key, submit
 from registry.paper.evidence import describe, keep
+from registry.terms import Status
 from registry.titles.award import AwardTitle, particulars
 from registry.titles.content import PaperOrigin
 from registry.titles.state import TITLES
@@ -61,9 +62,9 @@ class Conversion:
         if present.state == "approved":
             return present
         title, new = Awarding(unit).award(self._command(unit, present), paper=present.fact.paper, application=stream)
-        return unit.record(
-            APPLICATIONS, stream, approve(present, title, existing=not new, officer=officer, digest=digest)
-        )
+        facts = approve(present, title, existing=not new, officer=officer, digest=digest)
+        _refuse_if_closed(unit, title)
+        return unit.record(APPLICATIONS, stream, facts)
 
     @staticmethod
     def _command(unit: Unit, present: Application) -> AwardTitle:
@@ -80,6 +81,13 @@ def _refuse_if_electronic(unit: Unit, number: str) -> None:
     title = unit.state(TITLES, stream) if stream else None
     if title is not None and title.certificate():
         raise Refused("该职称已有电子证书，不必换发", fix="按证书编号查验，或由持证人下载电子证书")
+
+
+def _refuse_if_closed(unit: Unit, stream: str) -> None:
+    title = unit.state(TITLES, stream)
+    status = title.standing(None)[0] if title else None
+    if status in (Status.REVOKED, Status.INVALIDATED):
+        raise WrongState(f"登记的职称现为“{status.zh}”，不能换发", fix="退回申请；确有错误的先作恢复决定")
 
 
 def application_in(unit: Unit, stream: str) -> Application:

@@ -174,6 +174,8 @@ class Registry:
                 raise Refused(
                     f"{command.authority} 无权决定 {issuer.name_zh} 颁发的职称", fix="由发证机关或其上级作出决定"
                 )
+            if command.corrected:
+                self.catalogue.authority(command.corrected.authority)
             proposal = f"{stream}.{unit.version(stream) + 1}"
             facts = decisions.propose(command, title, officer=officer, proposal=proposal, salt=salt, now=unit.now)
             self._record(unit, title, facts)

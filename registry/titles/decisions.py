@@ -119,6 +119,9 @@ def _check_content(command: ProposeDecision, title: Title, effective_on: date) -
         raise BadInput(f"生效日期 {effective_on} 早于取得日期 {title.award.awarded_on}", fix="改正生效日期")
     if (command.kind is DecisionKind.CORRECTION) != (command.corrected is not None):
         raise BadInput("更正须写明改正后的内容，其他决定不得带改正内容", fix="用更正（correct）写明字段和新值")
+    right = command.corrected
+    if right and not all(text.strip() for text in (right.number, right.series, right.specialty, right.title_name)):
+        raise BadInput("改正后的编号、系列、专业和资格名称不能为空", fix="写明新值；没有编号的不能更正为空")
     if command.corrected is not None and command.corrected == title.award:
         raise BadInput("改正后的内容与现有内容相同", fix="写明要改的字段和新值")
 
