@@ -14,7 +14,7 @@ from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules, approve, paper_key, submit
 from registry.paper.evidence import describe, keep
 from registry.terms import Status
-from registry.titles.award import AwardTitle, particulars
+from registry.titles.award import AwardTitle, match_paper, particulars
 from registry.titles.content import PaperOrigin
 from registry.titles.state import TITLES
 
@@ -64,6 +64,7 @@ class Conversion:
         title, new = Awarding(unit).award(self._command(unit, present), paper=present.fact.paper, application=stream)
         facts = approve(present, title, existing=not new, officer=officer, digest=digest)
         _refuse_if_closed(unit, title)
+        _match(unit, title, present)
         return unit.record(APPLICATIONS, stream, facts)
 
     @staticmethod
@@ -81,6 +82,13 @@ def _refuse_if_electronic(unit: Unit, number: str) -> None:
     title = unit.state(TITLES, stream) if stream else None
     if title is not None and title.certificate():
         raise Refused("该职称已有电子证书，不必换发", fix="按证书编号查验，或由持证人下载电子证书")
+
+
+def _match(unit: Unit, stream: str, present: Application) -> None:
+    """The title, awarded by this paper or before, carries its number and 依据纸质证书换发 from now on."""
+    title = unit.state(TITLES, stream)
+    if title is not None:
+        unit.record(TITLES, stream, match_paper(title, present.fact.paper, present.id))
 
 
 def _refuse_if_closed(unit: Unit, stream: str) -> None:

@@ -19,6 +19,7 @@ from registry.titles.events import (
     DecisionKind,
     DecisionProposed,
     DecisionRefused,
+    PaperMatched,
     Particulars,
     Reason,
     TitleAwarded,
@@ -66,6 +67,9 @@ EXAMPLES: dict[str, Fact] = {
         employer=_BOX,
         paper=PaperOrigin("浙丽 9801-0427", date(1998, 12, 28)),
         application="paper-01KJP2N7E0D4ECNPBX61YMXDGG",
+    ),
+    "paper-matched/1": PaperMatched(
+        application="paper-01KJP2N7E0D4ECNPBX61YMXDGG", paper=PaperOrigin("浙丽 9801-0427", date(1998, 12, 28))
     ),
     "decision-proposed/1": DecisionProposed(
         holder=_HOLDER,

@@ -14,6 +14,7 @@ from registry.titles.events import (
     Decided,
     DecisionProposed,
     DecisionRefused,
+    PaperMatched,
     Particulars,
     TitleAwarded,
     TitleCorrected,
@@ -25,6 +26,7 @@ from registry.titles.events import (
 
 _WORDS: dict[type, str] = {
     TitleAwarded: "授予",
+    PaperMatched: "对上纸质证书",
     DecisionProposed: "提议",
     DecisionRefused: "不同意提议",
     TitleRevoked: "撤销",
@@ -86,7 +88,7 @@ def _entry(event: Recorded[Any], before: Particulars | None) -> dict[str, Any]:
 
 def _detail(fact: Any, before: Particulars | None) -> str:
     match fact:
-        case TitleAwarded(paper=paper) if paper:
+        case TitleAwarded(paper=paper) | PaperMatched(paper=paper) if paper:
             return f"依据纸质证书 {paper.number}"
         case DecisionProposed():
             return f"提议 {_serial(fact)}：{reason(fact.reason)}"

@@ -10,7 +10,7 @@ from registry.holders.person import Person
 from registry.log.facts import Fact, Private
 from registry.terms import Level, Obtained
 from registry.titles.content import PaperOrigin
-from registry.titles.events import Particulars, TitleAwarded
+from registry.titles.events import PaperMatched, Particulars, TitleAwarded
 from registry.titles.state import Title
 
 
@@ -80,3 +80,10 @@ def award(
         fix="核对编号、日期和文号；登记有误的用更正，确属重复的删去本行",
         title=title.id,
     )
+
+
+def match_paper(title: Title, paper: PaperOrigin, application: str) -> Sequence[Fact]:
+    """Say of a title registered already that this paper is its certificate; said already is no fact."""
+    if title.paper == paper:
+        return []
+    return [PaperMatched(application=application, paper=paper)]

@@ -56,6 +56,14 @@ class TitleAwarded(Fact, frozen=True, kw_only=True):
     application: str | None = None
 
 
+@stored("paper-matched/1")
+class PaperMatched(Fact, frozen=True, kw_only=True):
+    """A pre-2007 paper certificate was found to be of this title, which had been registered already."""
+
+    application: str
+    paper: PaperOrigin
+
+
 @stored("decision-proposed/1")
 class DecisionProposed(Fact, frozen=True, kw_only=True):
     """One officer proposed a decision. `digest` covers the whole content, the reason included."""

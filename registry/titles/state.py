@@ -18,6 +18,7 @@ from registry.titles.events import (
     Decided,
     DecisionProposed,
     DecisionRefused,
+    PaperMatched,
     Particulars,
     TitleAwarded,
     TitleCorrected,
@@ -134,6 +135,10 @@ def _awarded(event: Recorded[Any], fact: TitleAwarded) -> Title:
     )
 
 
+def _matched(title: Title, event: Recorded[PaperMatched]) -> Title:
+    return msgspec.structs.replace(title, paper=event.fact.paper, application=event.fact.application)
+
+
 def _proposed(title: Title, event: Recorded[DecisionProposed]) -> Title:
     proposal = Proposal(event.fact, event.actor, event.recorded_at)
     return msgspec.structs.replace(title, proposals=(*title.proposals, proposal))
@@ -184,6 +189,7 @@ def _without(title: Title, proposal: str) -> tuple[Proposal, ...]:
 
 
 _EVOLVE: dict[type, Callable[[Title, Recorded[Any]], Title]] = {
+    PaperMatched: _matched,
     DecisionProposed: _proposed,
     DecisionRefused: _closed,
     TitleCorrected: _corrected,

@@ -37,9 +37,10 @@ from registry.paper.application import (
 from registry.paper.evidence import MAX_BYTES, describe, fetch
 from registry.service import Registry
 from registry.terms import Obtained
+from registry.titles.answer import PublicPaper
 from registry.titles.award import particulars
 from registry.titles.content import PaperOrigin
-from registry.titles.events import DecisionKind, Particulars, Reason
+from registry.titles.events import DecisionKind, PaperMatched, Particulars, Reason
 from tests.check_log import check_log
 from tests.people import (
     CHIEF,
@@ -224,6 +225,13 @@ def test_an_award_that_was_registered_already_is_matched(registry: Registry) -> 
     assert done.title == award
     last = registry.history(sent.id)[-1].fact
     assert last == PaperApproved(title=award, existing=True)
+    assert registry.history(award)[-1].fact == PaperMatched(application=sent.id, paper=PAPER)
+    check_log(registry)
+    printed = registry.issue(award, settable, officer=CLERK).content.reveal()
+    assert printed.paper == PAPER
+    answer = registry.verifier.check(printed.code)
+    assert answer.certificate
+    assert answer.certificate.paper == PublicPaper("浙丽 9801-0427", ISSUED, "依据纸质证书换发")
     check_log(registry)
 
 
