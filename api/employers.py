@@ -229,8 +229,9 @@ async def upload_page(request: Request) -> Response:
 
 
 # Tried in this order: what is asked most stands first. A code is a path, for whatever is no code is answered alike.
+BY_CODE = "/api/v1/verifications/"
 ROUTES = [
-    Route("/api/v1/verifications/{code:path}", verification, methods=["GET"]),
+    Route(BY_CODE + "{code:path}", verification, methods=["GET"]),
     Route("/v/{code:path}", code_page, methods=["GET"]),
     Route("/api/v1/verifications", verify_upload, methods=["POST"]),
     Route("/api/v1/verifications/batch", verify_batch, methods=["POST"]),

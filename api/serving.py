@@ -1,17 +1,23 @@
-"""Run the HTTP service: granian in front, one registry opened in each service process."""
+"""Run the HTTP service: uvicorn, one registry opened in each service process."""
 
 import os
 import socket
 from pathlib import Path
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
+import uvicorn
 
 from api.settings import Settings
 from registry.errors import Unavailable
 from registry.service import Registry
 
 APP = "api.app:from_environment"
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+    "loggers": {"uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+}
 
 
 def serve(
@@ -28,21 +34,21 @@ def serve(
         os.environ["TITLE_REGISTRY_PASSPHRASE_FILE"] = str(passphrase_file)
     settings = Settings()
     Registry.open(settings.data, settings.read_passphrase()).close()
-    Granian(
+    uvicorn.run(
         target,
-        address=host,
+        host=host,
         port=port,
-        interface=Interfaces.ASGI,
-        workers=workers,
+        workers=workers if workers > 1 else None,
         factory=True,
-        loop=Loops.asyncio,
-        http=HTTPModes.http1,
-        websockets=False,
-        backpressure=256,
-        log_access=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=5,
-    ).serve()
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        backlog=1024,
+        access_log=False,
+        log_config=_LOG,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
 
 
 def _check_port(host: str, port: int) -> None:

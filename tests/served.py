@@ -1,4 +1,4 @@
-"""A registry served by granian in a process of its own, on a free port of the loopback, and what stands in it."""
+"""A registry served by uvicorn in a process of its own, on a free port of the loopback, and what stands in it."""
 
 import os
 import shutil
@@ -26,20 +26,20 @@ from tests.people import CLERK, awarding, correcting, decided, deciding, paper_o
 
 START_SECONDS, STOP_SECONDS = 60, 10
 PASSPHRASE = "样例口令 correct horse".encode()
-_SERVE = "import sys, pathlib; from api.serving import serve; data, port, target = sys.argv[1:];"
-_SERVE += "serve(pathlib.Path(data), host='127.0.0.1', port=int(port), workers=1, target=target)"
+_SERVE = "import sys, pathlib; from api.serving import serve; data, port, target, workers = sys.argv[1:];"
+_SERVE += "serve(pathlib.Path(data), host='127.0.0.1', port=int(port), workers=int(workers), target=target)"
 NAME = "林晓岚"
 
 
 class Site(httpx.Client):
     """A client of one served registry. `process` is the server, `said` what it printed so far."""
 
-    def __init__(self, data: Path, port: int, target: str) -> None:
+    def __init__(self, data: Path, port: int, target: str, workers: int = 1) -> None:
         super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=30)
         self.data, self.port, self.output = data, port, data.with_name(data.name + "-served.log")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, data, str(port), target],
+                [sys.executable, "-c", _SERVE, data, str(port), target, str(workers)],
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -82,9 +82,11 @@ class Site(httpx.Client):
 
 
 @contextmanager
-def serving(data: Path, port: int | None = None, target: str = "api.app:from_environment") -> Iterator[Site]:
+def serving(
+    data: Path, port: int | None = None, target: str = "api.app:from_environment", workers: int = 1
+) -> Iterator[Site]:
     """Serve a data folder (with a file `passphrase` in it) until the end of the block."""
-    with Site(data, port or free_port(), target) as site:
+    with Site(data, port or free_port(), target, workers) as site:
         try:
             site.await_answer()
             yield site

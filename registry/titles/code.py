@@ -4,6 +4,7 @@ The number alone says nothing about a title and cannot be counted through. Codes
 of the five extra symbols of Crockford's alphabet are drawn again, so that a code is digits and letters only.
 """
 
+import re
 from collections.abc import Callable
 
 from registry.errors import BadCode
@@ -12,6 +13,7 @@ from registry.terms import CROCKFORD
 RANDOM_BYTES = 10
 _CHECKS = CROCKFORD + "*~$=U"
 _LENGTH = 17
+_CANONICAL = re.compile(f"[{CROCKFORD}]{{{_LENGTH}}}")
 _SEPARATORS = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2212\uff0d")
 _READ_AS = {"I": "1", "L": "1", "O": "0"} | {character: character for character in CROCKFORD}
 _READ_AS |= {character.lower(): read for character, read in _READ_AS.items()}
@@ -43,11 +45,15 @@ def parse_code(text: str) -> str:
 
     Returns the 17 canonical characters. Raises BadCode with one and the same message whatever is wrong.
     """
-    typed = [character for character in text if not (character.isspace() or character in _SEPARATORS)]
-    code = "".join(_READ_AS.get(character, "?") for character in typed)
-    if len(code) != _LENGTH or "?" in code or _check(code[:-1]) != code[-1]:
+    code = text if _CANONICAL.fullmatch(text) else _read(text)
+    if not _CANONICAL.fullmatch(code) or _check(code[:-1]) != code[-1]:
         raise BadCode("查验码不正确", fix="请对照证书上的查验码（17位数字和字母）重新输入，或直接扫描二维码")
     return code
+
+
+def _read(text: str) -> str:
+    typed = [character for character in text if not (character.isspace() or character in _SEPARATORS)]
+    return "".join(_READ_AS.get(character, "?") for character in typed)
 
 
 def format_code(code: str) -> str:

@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from api.app import from_environment
 from api.serving import serve
 from keys.errors import WrongPassphrase
 from registry.errors import Unavailable
-from tests.served import Cabinet, Site, copied, free_port, serving
+from tests.served import STOP_SECONDS, Cabinet, Site, copied, free_port, serving
 
 PERSONAL = "林晓岚 331102198003070011"
 
@@ -46,11 +47,14 @@ def test_it_is_healthy_and_ready(site: Site, cabinet: Cabinet) -> None:
 
 
 def test_it_stops_on_sigterm_and_leaves_no_process_behind(copy: Path) -> None:
-    with serving(copy) as site:
+    with serving(copy, workers=2) as site:
         group = _children(site.process.pid)
         assert group
         assert site.stop() in (0, -signal.SIGTERM)
-        assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
+        deadline = time.monotonic() + STOP_SECONDS
+        while left := [pid for pid in group if Path(f"/proc/{pid}").exists()]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
         with pytest.raises(httpx.TransportError):
             site.get("/healthz")
 
