@@ -10,6 +10,8 @@ from enum import StrEnum
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in CROCKFORD for second in CROCKFORD)
+_PAIR_SHIFTS = range(120, -1, -10)
 
 
 class _Named(StrEnum):
@@ -90,7 +92,7 @@ def new_id(kind: str, now: datetime) -> str:
     It is never derived from anything about a person.
     """
     number = int(now.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
-    return kind + "-" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return kind + "-" + "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])
 
 
 def utc_now() -> datetime:

@@ -23,8 +23,11 @@ HEADINGS = (
 )
 
 
-def identity_number(n: int, district: str = "331102") -> str:
-    """The n-th made-up number of a district; the check character is found by trying all eleven."""
+def identity_number(n: int, district: str = "331199") -> str:
+    """The n-th made-up number of a district; the check character is found by trying all eleven.
+
+    331199 is no district of any place.
+    """
     born = date(1960, 1, 1) + timedelta(days=n * 37 % 12_000)
     first = f"{district}{born:%Y%m%d}{n % 900 + 1:03d}"
     (last,) = (check for check in "0123456789X" if _holds(first + check))

@@ -47,8 +47,11 @@ def check_character(first_17: str) -> str:
     raise AssertionError("one of the eleven always fits")
 
 
-def identity_number(n: int, district: str = "331102") -> str:
-    """The n-th made-up identity number of a district: men and women of 1960 to 1999, valid check characters."""
+def identity_number(n: int, district: str = "331199") -> str:
+    """The n-th made-up identity number of a district: men and women of 1960 to 1999, valid check characters.
+
+    331199 is no district of any place.
+    """
     birthday = date(1960, 1, 1) + timedelta(days=n // 900 * 7 % 14_000)
     first = f"{district}{birthday:%Y%m%d}{n % 900 + 1:03d}"
     return first + check_character(first)

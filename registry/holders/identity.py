@@ -13,6 +13,7 @@ No message repeats the number: messages are logged.
 import re
 import unicodedata
 from datetime import date
+from operator import mul
 
 from registry.errors import BadIdentity, DoubtfulIdentity
 from registry.holders.person import Identity
@@ -107,8 +108,10 @@ def mask(identity: Identity) -> str:
 
 
 def check_character(first_17: str) -> str:
-    """The check character of GB 11643-1999 over the first 17 digits."""
-    return _CHECKS[sum(int(digit) * weight for digit, weight in zip(first_17, _WEIGHTS, strict=True)) % 11]
+    """The check character of GB 11643-1999 over the first 17 digits. Raise ValueError for another number of them."""
+    if len(first_17) != len(_WEIGHTS):
+        raise ValueError("a check character is over 17 digits")
+    return _CHECKS[sum(map(mul, map(int, first_17), _WEIGHTS)) % 11]
 
 
 def _bad(rule: str, message: str, fix: str = _RECHECK) -> BadIdentity:
@@ -116,6 +119,8 @@ def _bad(rule: str, message: str, fix: str = _RECHECK) -> BadIdentity:
 
 
 def _normalise(raw: str) -> str:
+    if raw.isascii() and raw.isalnum() and not _SPREADSHEET_NUMBER.fullmatch(raw.upper()):
+        return raw.upper()  # what nearly every row holds
     written = "".join(c for c in raw.translate(_HALF_WIDTH) if not (c.isspace() or unicodedata.category(c) == "Cf"))
     written = "".join(c.upper() if c.isascii() else c for c in written).removeprefix("'")
     if _SPREADSHEET_NUMBER.fullmatch(written):

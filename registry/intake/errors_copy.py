@@ -48,7 +48,7 @@ def write_errors_copy(source: Path, errors: Sequence[RowError], out: Path) -> No
 
 
 def neutral(text: str) -> str:
-    """Text that a spreadsheet shows and never computes; characters that XML cannot hold are written as U+XXXX."""
+    """Text that a spreadsheet shows and never computes; what XML cannot hold is written as its code point."""
     text = _UNWRITABLE.sub(lambda found: f"U+{ord(found.group()):04X}", text[:_LONGEST])
     return f"'{text}" if text.startswith(_FORMULA) else text
 
