@@ -82,13 +82,11 @@ def document_path(path: Path, *, force: bool) -> Path:
 
 def document(registry: Registry, press: Any, certificate: Certificate, kind: str) -> bytes:
     """The document as PDF, or its QR alone as PNG or SVG."""
-    from api.documents.delivery import deliver, printed_code
-    from api.documents.qr import qr_png, qr_svg
+    from api.documents.delivery import deliver, deliver_code
 
     if kind == ".pdf":
         return deliver(registry, press, certificate)
-    text = printed_code(certificate)
-    return qr_png(text) if kind == ".png" else qr_svg(text)
+    return deliver_code(registry.custody.keyring, certificate, "png" if kind == ".png" else "svg")
 
 
 def _show(ctx: typer.Context, title: Title, certificate: Certificate, written: Path | None) -> None:

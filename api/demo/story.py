@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.box import SIMPLE
@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api.demo.people import Synthetic, city_rows, county_rows, write_csv, write_xlsx
-from api.documents.delivery import deliver, proof_of
+from api.documents.delivery import deliver, deliver_code, proof_of
 from api.documents.press import Press
-from api.documents.qr import qr_png, qr_svg, qr_text
+from api.documents.qr import qr_png, qr_text
 from registry.audit import export, verify
 from registry.conversion import Scan
 from registry.errors import Refused
@@ -36,6 +36,7 @@ from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate, Title
 
 CLERK, APPROVER = "clerk-01", "approver-02"
+KINDS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 CITY, QINGTIAN, JINYUN = "331100", "331121", "331122"
 console = Console(stderr=True)
 
@@ -227,10 +228,10 @@ def _documents(registry: Registry, press: Press) -> None:
     ]
     with _progress() as progress:
         for certificate in progress.track(certificates, description="PDF and QR"):
-            text = qr_text(certificate.content.reveal(), token_of(certificate))
             (folder / f"{certificate.code}.pdf").write_bytes(deliver(registry, press, certificate))
-            (folder / f"{certificate.code}.png").write_bytes(qr_png(text))
-            (folder / f"{certificate.code}.svg").write_bytes(qr_svg(text))
+            for kind in KINDS:
+                picture = deliver_code(registry.custody.keyring, certificate, kind)
+                (folder / f"{certificate.code}.{kind}").write_bytes(picture)
     console.print(f"[bold]4[/] {len(certificates)} certificates signed, printed, read back and verified: {folder}")
 
 

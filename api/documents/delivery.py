@@ -9,20 +9,26 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from typing import Literal
 
+from api.documents.pictures import drawing_page, picture_page
 from api.documents.press import Press
-from api.documents.qr import qr_text
-from api.documents.release import release
+from api.documents.qr import qr_png, qr_svg, qr_text
+from api.documents.release import DPI, release
+from api.documents.scanning import read_codes
 from keys.keyring import Keyring
 from keys.signing import Purpose
+from registry.errors import DocumentRefused
 from registry.issuing import Proof
 from registry.service import Registry
 from registry.titles.certificate import token_of
 from registry.titles.content import CertificateContent
+from registry.titles.digits import from_digits
 from registry.titles.state import Certificate
 from registry.titles.token import Claims, assemble, read
 
 _SIGNATURE_BYTES = 64
+_DRAWING_POINTS = 150  # some 53 mm, as large as a code is printed alone
 
 
 def proof_of(registry: Registry, press: Press) -> Proof:
@@ -45,6 +51,17 @@ def deliver(registry: Registry, press: Press, certificate: Certificate) -> bytes
     pdf = press.certificate(content, token, registry.custody.document_signer(registry.clock()))
     release(pdf, content, token, verifier_of(registry.custody.keyring))
     return pdf
+
+
+def deliver_code(keyring: Keyring, certificate: Certificate, kind: Literal["png", "svg"]) -> bytes:
+    """The QR alone as a picture, after it was read back and its token verified. Raise DocumentRefused otherwise."""
+    text = printed_code(certificate)
+    picture = qr_png(text) if kind == "png" else qr_svg(text)
+    seen = read_codes(picture_page(picture) if kind == "png" else drawing_page(picture, _DRAWING_POINTS), DPI)
+    if seen != [text]:
+        raise DocumentRefused("二维码图片未通过出证前核验，没有发出", fix="请重试；仍然如此的，请告知系统维护人员")
+    read(keyring, from_digits(seen[0].partition("#")[2]))
+    return picture
 
 
 def verifier_of(keyring: Keyring) -> Callable[[bytes], Claims]:

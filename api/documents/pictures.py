@@ -1,4 +1,4 @@
-"""Pictures from outside, put on a page so that the page's reader can look at them. PNG and JPEG, and no others.
+"""Pictures put on a page so that the page's reader can look at them. From outside PNG and JPEG, and no others.
 
 The size in pixels is read from the header before anything is unpacked: a small file cannot ask for a lot of memory.
 """
@@ -26,6 +26,15 @@ def picture_page(data: bytes) -> bytes:
         raise BadInput(
             f"图片过大：{width}×{height} 像素，最多 {MAX_PIXELS // 10000} 万像素", fix="请截取二维码部分后再上传"
         )
+    return _set(data, kind, width, height)
+
+
+def drawing_page(svg: bytes, side: int) -> bytes:
+    """Return a PDF with a square drawing of our own (SVG) as its one page, `side` points wide."""
+    return _set(svg, "svg", side, side)
+
+
+def _set(data: bytes, kind: str, width: int, height: int) -> bytes:
     source = (
         f"#set page(width: {width}pt, height: {height}pt, margin: 0pt)\n"
         f'#image(read("picture", encoding: none), format: "{kind}", width: {width}pt, height: {height}pt)'
