@@ -184,7 +184,7 @@ def page(text: str, status: int = 200) -> Response:
 
 
 async def home(request: Request) -> Response:
-    """GET /: one question, the code or a file. With ?code= it leads on to the answer."""
+    """GET /: one question, the code or a file."""
     return page(render_home(**view_of(request)))
 
 

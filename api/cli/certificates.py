@@ -10,6 +10,7 @@ from api.cli.massissue import Refusal, issue_all
 from api.cli.printing import Column, Output, complain, moment, particulars, say, show, table
 from api.cli.tree import FAILED, PARTLY, Commands
 from api.cli.verifying import verify
+from keys.files import write_private
 from registry.service import Registry
 from registry.titles.code import format_code
 from registry.titles.state import Certificate, Title
@@ -38,7 +39,7 @@ def issue(
     dry_run: DryRun = False,
 ) -> None:
     """Sign the e-certificate of a title. If the newest version says what is right, that one is kept."""
-    from api.documents.delivery import proof_of, write_whole
+    from api.documents.delivery import proof_of
     from api.documents.press import Press
 
     target = document_path(out, force=force) if out else None
@@ -47,7 +48,7 @@ def issue(
         stream = registry.find_title(number, authority)
         certificate = registry.issue(stream, proof_of(registry, press), officer=officer)
         if target:
-            write_whole(target, document(registry, press, certificate, target.suffix.lower()))
+            write_private(target, document(registry, press, certificate, target.suffix.lower()))
         _show(ctx, registry.title(stream), certificate, target)
 
 
@@ -61,7 +62,6 @@ def show_certificate(
     force: Force = False,
 ) -> None:
     """Show a certificate by its code; with --out get its document, or its QR alone."""
-    from api.documents.delivery import write_whole
     from api.documents.press import Press
 
     target = document_path(out, force=force) if out else None
@@ -69,7 +69,7 @@ def show_certificate(
         title, certificate = registry.certificate(code)
         if target:
             press = Press(session_of(ctx).settings.extra_fonts)
-            write_whole(target, document(registry, press, certificate, target.suffix.lower()))
+            write_private(target, document(registry, press, certificate, target.suffix.lower()))
         _show(ctx, title, certificate, target)
 
 

@@ -15,10 +15,11 @@ import msgspec
 
 from api.cli.printing import progress
 from api.cli.rehearsal import Rehearsed, rehearsing
-from api.documents.delivery import deliver, proof_of, write_whole
+from api.documents.delivery import deliver, proof_of
 from api.documents.press import Press
 from api.settings import Settings
 from keys.errors import KeysError
+from keys.files import write_private
 from registry.errors import RegistryError
 from registry.issuing import Proof
 from registry.service import Registry
@@ -178,7 +179,7 @@ def _set_here(task: Task) -> Refused | None:
 def _set(registry: Registry, press: Press, task: Task) -> Refused | None:
     code, path = task
     try:
-        write_whole(path, deliver(registry, press, registry.certificate(code)[1]))
+        write_private(path, deliver(registry, press, registry.certificate(code)[1]))
     except (RegistryError, KeysError) as error:
         return error.code, error.message, error.fix
     except OSError as error:

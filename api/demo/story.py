@@ -1,7 +1,6 @@
 """The demo told in order: lists, awards, a paper certificate, decisions by two officers, certificates, an audit."""
 
 import base64
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from api.demo.people import Synthetic, city_rows, county_rows, write_csv, write_
 from api.documents.delivery import deliver, deliver_code, proof_of
 from api.documents.press import Press
 from api.documents.qr import qr_png, qr_text
+from keys.files import write_private
 from registry.audit import export, verify
 from registry.conversion import Scan
 from registry.errors import Refused
@@ -84,8 +84,7 @@ def _found(data: Path, port: int) -> Registry:
     config = Config(base_url=f"http://127.0.0.1:{port}", sample=True, phone="0578-000 0000")
     registry = Registry.create(data, passphrase, config)
     (data / "demo").touch()
-    with open(os.open(data / "passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(passphrase + b"\n")
+    write_private(data / "passphrase", passphrase + b"\n")
     plan = registry.catalogue.plan(2021)
     rows = len(plan.rows) if plan else 0
     console.print(f"[bold]1[/] Registry made in {data}: keys, log, and the plan of 2021 (annex 1, {rows} rows)")

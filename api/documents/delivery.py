@@ -4,11 +4,8 @@ Everything printed was fixed before it was signed, so that the same certificate 
 the document key is the same.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from secrets import token_hex
 from typing import Literal
 
 from api.documents.pictures import drawing_page, picture_page
@@ -72,16 +69,3 @@ def verifier_of(keyring: Keyring) -> Callable[[bytes], Claims]:
 def printed_code(certificate: Certificate) -> str:
     """What a scanner reads from the printed QR of a signed certificate."""
     return qr_text(certificate.content.reveal(), token_of(certificate))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, for its owner only; replace what is there. Raise OSError."""
-    draft = path.with_name(f".{path.name}.{token_hex(4)}")
-    try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -286,10 +286,6 @@ class LogRecorder(SQLiteApplicationRecorder):
         rows = self._both("SELECT wrapped FROM data_keys WHERE holder=?", (holder,))
         return rows[0][0] if rows else None
 
-    def wrapped_keys(self) -> Iterator[tuple[str, bytes]]:
-        """All wrapped data keys, in order of holder."""
-        yield from self._stream("SELECT holder, wrapped FROM data_keys ORDER BY holder", ())
-
     def _both(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         """Select from the log, and then from what this connection has staged."""
         rows = self._select(statement, parameters)

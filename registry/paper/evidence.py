@@ -1,9 +1,9 @@
 """Scans and photos beside the log: one file each, sealed under the holder's data key, named by holder and SHA-256."""
 
 import hashlib
-import os
 from pathlib import Path
 
+from keys.files import write_private
 from keys.vault import DataKey
 from registry.errors import BadInput, CorruptHistory
 from registry.paper.application import Evidence
@@ -28,13 +28,7 @@ def describe(data: bytes, role: str) -> Evidence:
 def keep(folder: Path, holder: str, evidence: Evidence, data: bytes, key: DataKey) -> None:
     """Write the sealed file; it is on disk before the fact that names it is stored."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = _path(folder, holder, evidence)
-    partial = target.with_suffix(".part")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(key.seal(data, _position(holder, evidence)))
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(target)
+    write_private(_path(folder, holder, evidence), key.seal(data, _position(holder, evidence)))
 
 
 def fetch(folder: Path, holder: str, evidence: Evidence, key: DataKey) -> bytes:
