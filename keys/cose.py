@@ -35,7 +35,7 @@ def sign1(signer: Signer, typ: str, payload: bytes) -> bytes:
     """Sign the payload and return the token. Raise KeyNotUsable unless it is an ES256 key for e-certificates."""
     if signer.purpose is not Purpose.E_CERTIFICATE or signer.algorithm is not Algorithm.ES256:
         raise KeyNotUsable(f"密钥 {signer.kid} 的用途是 {signer.purpose.value}，不能签发证书令牌")
-    return build1(signer.kid, typ, payload, signer.sign_raw(_to_be_signed(_protected(signer.kid, typ), payload)))
+    return build1(signer.kid, typ, payload, signer.sign_raw(to_be_signed(signer.kid, typ, payload)))
 
 
 def build1(kid: str, typ: str, payload: bytes, signature: bytes) -> bytes:
@@ -62,7 +62,7 @@ def verify1(keyring: Keyring, typ: str, token: bytes) -> Verified:
     if key.purpose is not Purpose.E_CERTIFICATE or key.algorithm is not Algorithm.ES256:
         raise SignatureInvalid(f"密钥 {kid} 的用途是 {key.purpose.value}，不能签发证书令牌")
     # (5) the signature holds
-    key.verify_raw(_to_be_signed(_protected(kid, typ), payload), signature)
+    key.verify_raw(to_be_signed(kid, typ, payload), signature)
     return Verified(kid, payload, signature, key.state)
 
 
@@ -70,9 +70,9 @@ def _protected(kid: str, typ: str) -> bytes:
     return cbor2.dumps({1: -7, 4: kid.encode(), 16: typ})
 
 
-def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
-    """The Sig_structure of RFC 9052 section 4.4."""
-    return cbor2.dumps(["Signature1", protected, b"", payload])
+def to_be_signed(kid: str, typ: str, payload: bytes) -> bytes:
+    """The Sig_structure (RFC 9052 section 4.4): what the signature of a token covers."""
+    return cbor2.dumps(["Signature1", _protected(kid, typ), b"", payload])
 
 
 def _parse(token: bytes) -> tuple[str, str, bytes, bytes]:

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -60,7 +61,11 @@ def fill(folder: Path, passphrase: bytes, now: datetime, organisation: str) -> N
 def make_key(folder: Path, secrets: Secrets, purpose: Purpose, now: datetime) -> KeyRecord:
     """Write a new private key, and its certificate if it signs documents. It counts once keys.json names it."""
     ec_key = generate_private_key(SECP256R1())
-    key: RawPrivateKey = Ed25519PrivateKey.generate() if purpose is Purpose.CHECKPOINT else ec_key
+    key: RawPrivateKey = ec_key
+    if purpose is Purpose.CHECKPOINT:
+        key = Ed25519PrivateKey.generate()
+    elif purpose is Purpose.COSIGNATURE:
+        key = MLDSA44PrivateKey.generate()
     public = PublicKey.of(key.public_key(), purpose)
     until = now + SIGNING_VALIDITY
     if purpose is Purpose.DOCUMENT:
@@ -84,7 +89,7 @@ def read_key(path: Path, secrets: Secrets) -> RawPrivateKey:
         key = load_pem_private_key(read_private(path), secrets.pem_password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: a key file that is not encrypted
         raise KeyStoreBroken(f"私钥文件 {path} 已损坏，或不属于这个密钥库", fix="请从备份恢复该文件") from error
-    if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey):
+    if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | MLDSA44PrivateKey):
         raise KeyStoreBroken(f"私钥文件 {path} 的密钥类型不受支持")
     return key
 

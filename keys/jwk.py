@@ -1,4 +1,4 @@
-"""Public keys as JSON Web Keys (RFC 7517, RFC 8037), and the key ids that follow from them.
+"""Public keys as JSON Web Keys (RFC 7517; RFC 8037 for Ed25519, RFC 9964 for ML-DSA), and the ids that follow.
 
 A key id (kid) is the first 8 characters of the lower-case base-32 form of the SHA-256 thumbprint (RFC 7638). It
 follows from the key alone, so nobody can give a key the id of another on purpose without 2^40 tries, and a key ring
@@ -12,15 +12,23 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keys.errors import KeyStoreBroken
 
-RawPublicKey = EllipticCurvePublicKey | Ed25519PublicKey
+RawPublicKey = EllipticCurvePublicKey | Ed25519PublicKey | MLDSA44PublicKey
+
+ML_DSA_44, ML_DSA_44_BYTES = "ML-DSA-44", 1312  # of a public key (FIPS 204, table 2)
 
 
 def to_members(key: RawPublicKey) -> dict[str, str]:
-    """Return exactly the members that a thumbprint covers: crv, kty, x, and y on P-256. Refuse any other curve."""
+    """Return exactly the members that a thumbprint covers: crv, kty, x, and y on P-256; alg, kty, pub for ML-DSA-44.
+
+    Refuse any other curve.
+    """
+    if isinstance(key, MLDSA44PublicKey):
+        return {"alg": ML_DSA_44, "kty": "AKP", "pub": _text(key.public_bytes_raw())}
     if isinstance(key, Ed25519PublicKey):
         return {"crv": "Ed25519", "kty": "OKP", "x": _text(key.public_bytes(Encoding.Raw, PublicFormat.Raw))}
     if not isinstance(key.curve, SECP256R1):
@@ -38,13 +46,16 @@ def from_members(members: Mapping[str, str]) -> RawPublicKey:
             case {"kty": "EC", "crv": "P-256", "x": x, "y": y}:
                 point = int.from_bytes(_bytes(x)), int.from_bytes(_bytes(y))
                 return EllipticCurvePublicNumbers(*point, SECP256R1()).public_key()
+            case {"kty": "AKP", "alg": "ML-DSA-44", "pub": pub}:
+                return MLDSA44PublicKey.from_public_bytes(_bytes(pub, ML_DSA_44_BYTES))
     except ValueError as error:
         raise KeyStoreBroken(f"公钥数据无效：{error}") from error
-    raise KeyStoreBroken(f"不支持的密钥类型：kty={members.get('kty')} crv={members.get('crv')}")
+    named = " ".join(f"{name}={members[name]}" for name in ("kty", "crv", "alg") if members.get(name))
+    raise KeyStoreBroken(f"不支持的密钥类型：{named}")
 
 
 def thumbprint(key: RawPublicKey) -> bytes:
-    """Return the SHA-256 thumbprint of a public key, 32 bytes (RFC 7638; Ed25519: RFC 8037 appendix A.3)."""
+    """Return the SHA-256 thumbprint, 32 bytes (RFC 7638; RFC 8037 appendix A.3; RFC 9964 for ML-DSA-44)."""
     return hashlib.sha256(json.dumps(to_members(key), sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
@@ -57,8 +68,8 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _bytes(text: str) -> bytes:
+def _bytes(text: str, width: int = 32) -> bytes:
     raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    if len(raw) != 32:
-        raise ValueError(f"{len(raw)} bytes, not 32")
+    if len(raw) != width:
+        raise ValueError(f"{len(raw)} bytes, not {width}")
     return raw

@@ -1,7 +1,8 @@
 """The public keys by id, with validity and state: what a verifier pins, and what is published as a JWKS.
 
-The file is a JWK Set (RFC 7517). Each key has kty, crv, x, (y,) kid, alg, use="sig", and three members of ours that
-other readers ignore: "purpose", "state", and "nbf"/"exp" in seconds since 1970 (signing from nbf until before exp).
+The file is a JWK Set (RFC 7517). Each key has kty, crv, x, (y,) or kty, pub (RFC 9964), then kid, alg, use="sig", and
+three members of ours that other readers ignore: "purpose", "state", and "nbf"/"exp" in seconds since 1970 (signing
+from nbf until before exp).
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from keys.errors import KeyNotUsable, KeyStoreBroken, UnknownKey
 from keys.files import read_public, write_private
 from keys.signing import Algorithm, KeyState, PublicKey, Purpose
 
-_JWK_ALG: dict[Algorithm, Literal["ES256", "EdDSA"]] = {Algorithm.ES256: "ES256", Algorithm.ED25519: "EdDSA"}
+_JWK_ALG = {Algorithm.ES256: "ES256", Algorithm.ED25519: "EdDSA", Algorithm.ML_DSA_44: jwk.ML_DSA_44}
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -39,19 +40,21 @@ class KeyRecord(msgspec.Struct, frozen=True):
         return f"已于 {self.not_after.isoformat()} 到期" if now >= self.not_after else None
 
 
-class _Jwk(msgspec.Struct, omit_defaults=True):
+class _Jwk(msgspec.Struct, omit_defaults=True, kw_only=True):
     kty: str
-    crv: str
-    x: str
+    crv: str = ""
+    x: str = ""
     kid: str
-    alg: Literal["ES256", "EdDSA"]
+    alg: str
     use: Literal["sig"]
     purpose: Purpose
     nbf: int
     exp: int
     state: KeyState
     y: str = ""
-    d: str = ""  # a private key: read only to be refused
+    pub: str = ""
+    d: str = ""  # a private key: read only to be refused; so is priv, its name in an AKP key
+    priv: str = ""
 
 
 class _Jwks(msgspec.Struct):
@@ -130,9 +133,8 @@ class Keyring:
 
 def _to_jwk(record: KeyRecord, key: PublicKey) -> _Jwk:
     return _Jwk(
-        **jwk.to_members(key.key),
+        **({"alg": _JWK_ALG[record.algorithm]} | jwk.to_members(key.key)),
         kid=record.kid,
-        alg=_JWK_ALG[record.algorithm],
         use="sig",
         purpose=record.purpose,
         nbf=int(record.not_before.timestamp()),
@@ -142,9 +144,11 @@ def _to_jwk(record: KeyRecord, key: PublicKey) -> _Jwk:
 
 
 def _to_record(key: _Jwk) -> KeyRecord:
-    if key.d:
-        raise KeyStoreBroken(f"密钥 {key.kid} 含有私钥（d）", fix="私钥不得写入 JWKS；请视其为已泄露")
-    public = PublicKey.of(jwk.from_members({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y}), key.purpose)
+    if key.d or key.priv:
+        member = "d" if key.d else "priv"
+        raise KeyStoreBroken(f"密钥 {key.kid} 含有私钥（{member}）", fix="私钥不得写入 JWKS；请视其为已泄露")
+    members = {"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y, "alg": key.alg, "pub": key.pub}
+    public = PublicKey.of(jwk.from_members(members), key.purpose)
     if _JWK_ALG[public.algorithm] != key.alg:
         raise KeyStoreBroken(f"密钥 {key.kid} 的 alg={key.alg} 与公钥不符")
     since, until = (datetime.fromtimestamp(seconds, UTC) for seconds in (key.nbf, key.exp))

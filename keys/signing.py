@@ -5,16 +5,18 @@ holds a NUL, so two pairs (purpose, body) never give the same framing; and no fr
 Sig_structure (first byte 0x84) or of the signed attributes of a PDF signature (first byte 0x31).
 
 Signatures have fixed widths: ES256 is r || s, 64 bytes big-endian (RFC 7518 section 3.4), deterministic (RFC 6979),
-so that signing the same again gives the same; Ed25519 is 64 bytes (RFC 8032).
+so that signing the same again gives the same; Ed25519 is 64 bytes (RFC 8032); ML-DSA-44 is 2,420 bytes (FIPS 204, its
+context empty), and another each time.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -22,17 +24,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from keys import jwk
 from keys.errors import KeyNotUsable, KeyStoreBroken, SignatureInvalid
 
-RawPrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+RawPrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | MLDSA44PrivateKey
 
 _DETERMINISTIC = ECDSA(SHA256(), deterministic_signing=True)
 _VERIFYING = ECDSA(SHA256())
 
 
 class Algorithm(StrEnum):
-    """How a key signs. ES256 for what browsers and phones check; Ed25519 for checkpoints."""
+    """How a key signs. ES256 for what browsers and phones check; Ed25519 for checkpoints; ML-DSA-44 to cosign them.
+
+    ML-DSA-44 is there for the day on which a quantum computer breaks the other two.
+    """
 
     ES256 = "ES256"
     ED25519 = "Ed25519"
+    ML_DSA_44 = "ML-DSA-44"
+
+    @property
+    def width(self) -> int:
+        """The length of a signature, in bytes."""
+        return 2420 if self is Algorithm.ML_DSA_44 else 64
 
 
 class Purpose(StrEnum):
@@ -41,6 +52,7 @@ class Purpose(StrEnum):
     E_CERTIFICATE = "e-certificate/1"
     DOCUMENT = "document/1"
     CHECKPOINT = "checkpoint/1"
+    COSIGNATURE = "cosignature/1"
 
 
 class KeyState(StrEnum):
@@ -63,18 +75,22 @@ class PublicKey:
 
     @classmethod
     def of(cls, key: object, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
-        """Wrap a P-256 or Ed25519 public key. Raise KeyStoreBroken for any other."""
-        if not isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey):
-            raise KeyStoreBroken(f"不支持的公钥：{type(key).__name__}")
-        algorithm = Algorithm.ES256 if isinstance(key, EllipticCurvePublicKey) else Algorithm.ED25519
-        return cls(key, jwk.kid_of(key), algorithm, purpose, state)
+        """Wrap a P-256, Ed25519 or ML-DSA-44 public key. Raise KeyStoreBroken for any other."""
+        match key:
+            case EllipticCurvePublicKey():
+                return cls(key, jwk.kid_of(key), Algorithm.ES256, purpose, state)
+            case Ed25519PublicKey():
+                return cls(key, jwk.kid_of(key), Algorithm.ED25519, purpose, state)
+            case MLDSA44PublicKey():
+                return cls(key, jwk.kid_of(key), Algorithm.ML_DSA_44, purpose, state)
+        raise KeyStoreBroken(f"不支持的公钥：{type(key).__name__}")
 
     @classmethod
     def from_spki(cls, der: bytes, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
         """Read a SubjectPublicKeyInfo in DER (RFC 5280 section 4.1). Raise KeyStoreBroken if it is not one."""
         try:
             return cls.of(load_der_public_key(der), purpose, state)
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise KeyStoreBroken(f"公钥无法读取：{error}") from error
 
     def spki(self) -> bytes:
@@ -82,14 +98,14 @@ class PublicKey:
         return self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def verify_raw(self, message: bytes, signature: bytes) -> None:
-        """Check a 64-byte signature over exactly these bytes. Raise SignatureInvalid."""
-        if len(signature) != 64:
-            raise SignatureInvalid(f"签名长度应为 64 字节，实为 {len(signature)} 字节")
+        """Check a signature of this algorithm's width over exactly these bytes. Raise SignatureInvalid."""
+        if len(signature) != self.algorithm.width:
+            raise SignatureInvalid(f"签名长度应为 {self.algorithm.width} 字节，实为 {len(signature)} 字节")
         try:
-            if isinstance(self.key, Ed25519PublicKey):
-                self.key.verify(signature, message)
-            else:
+            if isinstance(self.key, EllipticCurvePublicKey):
                 self.key.verify(_der(signature), message, _VERIFYING)
+            else:
+                self.key.verify(signature, message)
         except InvalidSignature:
             raise SignatureInvalid(f"签名与内容不符（密钥 {self.kid}）") from None
 
@@ -105,15 +121,15 @@ class Signer:
         self.kid, self.algorithm, self.purpose = self.public.kid, self.public.algorithm, purpose
 
     def sign_raw(self, message: bytes) -> bytes:
-        """Sign exactly these bytes, without the framing, and verify the result; 64 bytes. Prefer `sign`.
+        """Sign exactly these bytes, without the framing, and verify the result. Prefer `sign`.
 
-        Only for formats that bind their own context: COSE Sig_structure, a checkpoint's signed note.
+        Only for formats that bind their own context: COSE Sig_structure, a checkpoint's signed note, a cosignature.
         """
-        if isinstance(self._key, Ed25519PrivateKey):
-            signature = self._key.sign(message)
-        else:
+        if isinstance(self._key, EllipticCurvePrivateKey):
             r, s = decode_dss_signature(self._key.sign(message, _DETERMINISTIC))
             signature = r.to_bytes(32) + s.to_bytes(32)
+        else:
+            signature = self._key.sign(message)
         self.public.verify_raw(message, signature)
         return signature
 
@@ -122,7 +138,7 @@ class Signer:
 
 
 def sign(signer: Signer, purpose: Purpose, body: bytes) -> bytes:
-    """Sign the body for this purpose; 64 bytes, already verified. Raise KeyNotUsable for a key of another purpose."""
+    """Sign the body for this purpose; already verified. Raise KeyNotUsable for a key of another purpose."""
     if signer.purpose is not purpose:
         raise KeyNotUsable(f"密钥 {signer.kid} 的用途是 {signer.purpose.value}，不能用于 {purpose.value}")
     return signer.sign_raw(_framed(purpose, body))

@@ -38,6 +38,7 @@ from keys.errors import (
     UnknownKey,
     WrongPassphrase,
 )
+from keys.keyring import Keyring
 from keys.signing import Algorithm, KeyState, Purpose, sign, verify
 
 NOW = datetime(2026, 3, 1, 9, 30, 15, 123456, tzinfo=UTC)
@@ -79,6 +80,7 @@ def test_a_new_folder_has_one_key_for_each_purpose(custody: Custody) -> None:
         Purpose.E_CERTIFICATE: Algorithm.ES256,
         Purpose.DOCUMENT: Algorithm.ES256,
         Purpose.CHECKPOINT: Algorithm.ED25519,
+        Purpose.COSIGNATURE: Algorithm.ML_DSA_44,
     }
     for purpose in Purpose:
         signature = sign(custody.signer(purpose, NOW), purpose, b"body")
@@ -96,7 +98,7 @@ def test_no_private_key_lies_in_clear(made: Path, custody: Custody) -> None:
         key = custody.signer(purpose, NOW)._key
         der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         assert der not in everything
-    assert everything.count(b"BEGIN ENCRYPTED PRIVATE KEY") == 4
+    assert everything.count(b"BEGIN ENCRYPTED PRIVATE KEY") == 5
     assert b"BEGIN PRIVATE KEY" not in everything
 
 
@@ -284,7 +286,29 @@ def test_after_rotation_the_new_key_signs_and_the_old_one_verifies_for_ever(cust
     verify(found, purpose, b"before", before)
     with pytest.raises(KeyNotUsable, match="已停用"):  # not even with the clock set back
         custody.signer(purpose, NOW)
-    assert len(custody.keyring.records) == 4
+    assert len(custody.keyring.records) == len(Purpose) + 1
+
+
+def without_cosignature_key(folder: Path) -> Path:
+    """A key folder as it was made before there were cosignatures."""
+    keyring = public_only(folder).keyring
+    Keyring(one for one in keyring.records if one.purpose is not Purpose.COSIGNATURE).save(folder / "keys.json")
+    next(folder.glob("cosignature-*.pem")).unlink()
+    return folder
+
+
+def test_a_folder_from_before_cosignatures_works_as_before_and_is_given_a_key_by_a_rotation(folder: Path) -> None:
+    custody = Custody.open(without_cosignature_key(folder), PASSPHRASE)
+    before = custody.keyring.records
+    for purpose in set(Purpose) - {Purpose.COSIGNATURE}:
+        signer = custody.signer(purpose, NOW)
+        verify(custody.keyring.find(signer.kid), purpose, b"body", sign(signer, purpose, b"body"))
+    with pytest.raises(KeyNotUsable, match=r"cosignature/1.*一把也没有.*rotate"):
+        custody.signer(Purpose.COSIGNATURE, NOW)
+    fresh = custody.rotate(Purpose.COSIGNATURE, LATER)
+    assert (fresh.algorithm, fresh.state) == (Algorithm.ML_DSA_44, KeyState.ACTIVE)
+    assert custody.signer(Purpose.COSIGNATURE, LATER).kid == fresh.kid
+    assert public_only(folder).keyring.records == (*before, fresh)
 
 
 def test_another_process_signs_with_the_new_key_at_once(folder: Path, custody: Custody) -> None:
@@ -303,8 +327,8 @@ def test_rotations_at_once_lose_no_key(folder: Path) -> None:
         kids = list(threads.map(rotate, [*Purpose, *Purpose]))
     ring = public_only(folder).keyring
     assert {ring.find(kid).kid for kid in kids} == set(kids)
-    assert len(ring.records) == 9
-    assert len([record for record in ring.records if record.state is KeyState.ACTIVE]) == 3
+    assert len(ring.records) == 3 * len(Purpose)
+    assert len([record for record in ring.records if record.state is KeyState.ACTIVE]) == len(Purpose)
 
 
 def test_a_rotation_cut_before_its_end_changes_nothing(folder: Path, custody: Custody) -> None:
@@ -312,7 +336,7 @@ def test_a_rotation_cut_before_its_end_changes_nothing(folder: Path, custody: Cu
     shutil.copy(next(folder.glob("checkpoint-*.pem")), folder / "checkpoint-aaaaaaaa.pem")
     assert custody.signer(Purpose.CHECKPOINT, NOW).kid == custody.keyring.current(Purpose.CHECKPOINT, NOW).kid
     custody.rotate(Purpose.CHECKPOINT, LATER)
-    assert len(custody.keyring.records) == 4
+    assert len(custody.keyring.records) == len(Purpose) + 1
 
 
 def test_an_expired_key_never_signs(custody: Custody) -> None:

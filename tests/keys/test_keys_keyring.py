@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 from cwt import COSEKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,13 +27,14 @@ SECOND = timedelta(seconds=1)
 TOKENS = Signer(generate_private_key(SECP256R1()), Purpose.E_CERTIFICATE)
 OLDER = Signer(generate_private_key(SECP256R1()), Purpose.E_CERTIFICATE)
 CHECKPOINTS = Signer(Ed25519PrivateKey.generate(), Purpose.CHECKPOINT)
+COSIGNATURES = Signer(MLDSA44PrivateKey.generate(), Purpose.COSIGNATURE)
 
 
 def record(signer: Signer, since: datetime = SINCE, state: KeyState = KeyState.ACTIVE) -> KeyRecord:
     return KeyRecord(signer.kid, signer.algorithm, signer.purpose, signer.public.spki(), since, UNTIL, state)
 
 
-KEYRING = Keyring([record(OLDER, state=KeyState.RETIRED), record(TOKENS), record(CHECKPOINTS)])
+KEYRING = Keyring([record(OLDER, state=KeyState.RETIRED), record(TOKENS), record(CHECKPOINTS), record(COSIGNATURES)])
 
 
 def test_the_thumbprint_is_that_of_rfc_8037() -> None:
@@ -41,6 +43,13 @@ def test_the_thumbprint_is_that_of_rfc_8037() -> None:
     expected = base64.urlsafe_b64decode("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k=")
     assert jwk.thumbprint(key) == expected
     assert jwk.kid_of(key) == base64.b32encode(expected).decode()[:8].lower()
+
+
+def test_the_thumbprint_is_that_of_rfc_9964() -> None:
+    # RFC 9964 (ML-DSA for JOSE and COSE), the example key of ML-DSA-44: its private seed is 32 zero bytes
+    key = MLDSA44PrivateKey.from_seed_bytes(bytes(32)).public_key()
+    assert jwk.to_members(key)["pub"].startswith("unH59k4RuutY-pxvu24U5h8YZD2rSVtHU5qRZsoBmBMcRPgmu9VuNOVdteXi1zNI")
+    assert jwk.thumbprint(key) == base64.urlsafe_b64decode("T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o=")
 
 
 def test_the_id_of_a_p256_key_follows_from_its_published_members() -> None:
@@ -54,7 +63,7 @@ def test_the_jwks_says_what_each_key_is_for_and_reads_back_the_same() -> None:
     published = json.loads(json.dumps(KEYRING.to_jwks()))
     assert [set(key) - {"y"} for key in published["keys"]] == [
         {"kty", "crv", "x", "kid", "alg", "use", "purpose", "nbf", "exp", "state"}
-    ] * 3
+    ] * 3 + [{"kty", "pub", "kid", "alg", "use", "purpose", "nbf", "exp", "state"}]
     assert {
         key: published["keys"][0][key] for key in ("kty", "crv", "alg", "use", "purpose", "nbf", "exp", "state")
     } == {
@@ -68,12 +77,21 @@ def test_the_jwks_says_what_each_key_is_for_and_reads_back_the_same() -> None:
         "state": "retired",
     }
     assert published["keys"][2]["kty"] == "OKP"
+    assert (published["keys"][3]["kty"], published["keys"][3]["alg"]) == ("AKP", "ML-DSA-44")
     assert Keyring.from_jwks(published).records == KEYRING.records
 
 
-def test_another_library_reads_every_key() -> None:
-    for published, own in zip(KEYRING.to_jwks()["keys"], KEYRING.records, strict=True):
-        assert COSEKey.from_jwk(published).kid == own.kid.encode()
+def test_another_library_reads_every_key_of_a_kind_that_it_has() -> None:
+    found = {COSEKey.from_jwk(key).kid for key in KEYRING.to_jwks()["keys"] if key["kty"] in ("EC", "OKP")}
+    assert found == {one.kid.encode() for one in (OLDER, TOKENS, CHECKPOINTS)}
+
+
+def test_the_published_ml_dsa_key_is_the_key() -> None:
+    [published] = [key for key in KEYRING.to_jwks()["keys"] if key["kty"] == "AKP"]
+    raw = base64.urlsafe_b64decode(published["pub"] + "==")
+    MLDSA44PublicKey.from_public_bytes(raw).verify(COSIGNATURES.sign_raw(b"body"), b"body")
+    text = f'{{"alg":"ML-DSA-44","kty":"AKP","pub":"{published["pub"]}"}}'
+    assert COSIGNATURES.kid == base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:8].lower()
 
 
 def test_a_key_read_from_the_file_verifies(tmp_path: Path) -> None:
@@ -144,7 +162,7 @@ def test_an_id_that_is_not_the_keys_own_is_refused() -> None:
 
 def test_putting_a_record_keeps_the_others() -> None:
     ring = KEYRING.put(record(TOKENS, state=KeyState.COMPROMISED))
-    assert len(ring.records) == 3
+    assert len(ring.records) == 4
     assert ring.find(TOKENS.kid).state is KeyState.COMPROMISED
     assert KEYRING.find(TOKENS.kid).state is KeyState.ACTIVE
 
@@ -156,13 +174,16 @@ def test_a_failed_save_leaves_no_draft(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
 
 
-def test_a_coordinate_without_its_leading_zero_is_refused() -> None:
+def test_a_coordinate_without_its_leading_zero_or_with_one_more_is_refused() -> None:
     # RFC 7518 section 6.2.1.2: always the full 32 bytes; else one key has two forms.
     members = next(found for number in range(1, 10**5) if (found := of_number(number))["x"].startswith("AA"))
     assert jwk.to_members(jwk.from_members(members)) == members
     stripped = base64.urlsafe_b64decode(members["x"] + "=").lstrip(b"\0")
     with pytest.raises(KeyStoreBroken):
         jwk.from_members(members | {"x": base64.urlsafe_b64encode(stripped).decode().rstrip("=")})
+    padded = b"\0" + base64.urlsafe_b64decode(members["x"] + "=")
+    with pytest.raises(KeyStoreBroken):
+        jwk.from_members(members | {"x": base64.urlsafe_b64encode(padded).decode().rstrip("=")})
 
 
 def of_number(number: int) -> dict[str, str]:
@@ -177,6 +198,7 @@ def test_signs_outside_the_alphabet_are_refused() -> None:
 
 WRONG: dict[str, dict[str, Any]] = {
     "a private key": {"d": "AAAA"},
+    "a private seed": {"priv": "AAAA"},
     "another curve": {"crv": "P-384"},
     "another kind of key": {"kty": "RSA"},
     "a point off the curve": {"y": "A" * 43},
@@ -200,6 +222,34 @@ def test_a_wrong_jwk_is_refused(name: str) -> None:
         Keyring.from_jwks({"keys": [published | WRONG[name]]})
 
 
+WRONG_AKP: dict[str, dict[str, Any]] = {
+    "a private key": {"d": "AAAA"},
+    "a private seed": {"priv": "AAAA"},
+    "another parameter set": {"alg": "ML-DSA-65"},
+    "another kind of key": {"kty": "OKP"},
+    "a short key": {"pub": "AAAA"},
+    "a key one byte too long": {"pub": "A" * 1751},
+    "no base64": {"pub": "!" * 1750},
+    "another key": {"pub": "A" * 1750},
+    "an id of another key": {"kid": OLDER.kid},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_AKP)
+def test_a_wrong_ml_dsa_jwk_is_refused(name: str) -> None:
+    published = Keyring([record(COSIGNATURES)]).to_jwks()["keys"][0]
+    with pytest.raises(KeyStoreBroken):
+        Keyring.from_jwks({"keys": [published | WRONG_AKP[name]]})
+
+
+@pytest.mark.parametrize("member", ["kty", "pub", "kid", "alg", "use", "purpose", "nbf", "exp", "state"])
+def test_a_missing_member_of_an_ml_dsa_jwk_is_refused(member: str) -> None:
+    published = Keyring([record(COSIGNATURES)]).to_jwks()["keys"][0]
+    del published[member]
+    with pytest.raises(KeyStoreBroken):
+        Keyring.from_jwks({"keys": [published]})
+
+
 @pytest.mark.parametrize("member", ["kty", "crv", "x", "y", "kid", "alg", "use", "purpose", "nbf", "exp", "state"])
 def test_a_missing_member_is_refused(member: str) -> None:
     published = Keyring([record(TOKENS)]).to_jwks()["keys"][0]
@@ -209,8 +259,9 @@ def test_a_missing_member_is_refused(member: str) -> None:
 
 
 def test_members_that_we_do_not_know_are_ignored() -> None:
-    published = Keyring([record(TOKENS)]).to_jwks()["keys"][0]
-    assert Keyring.from_jwks({"keys": [published | {"x5t": "abc"}], "more": 1}).records == (record(TOKENS),)
+    for signer in (TOKENS, CHECKPOINTS, COSIGNATURES):
+        published = Keyring([record(signer)]).to_jwks()["keys"][0]
+        assert Keyring.from_jwks({"keys": [published | {"x5t": "abc"}], "more": 1}).records == (record(signer),)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"keys": {}}', b"null"])

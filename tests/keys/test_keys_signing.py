@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, derive_private_key, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
@@ -17,7 +18,10 @@ from keys.signing import Algorithm, PublicKey, Purpose, Signer, sign, verify
 
 EC_KEY = generate_private_key(SECP256R1())
 ED_KEY = Ed25519PrivateKey.generate()
-SIGNERS = [Signer(key, purpose) for key in (EC_KEY, ED_KEY) for purpose in Purpose]
+ML_KEY = MLDSA44PrivateKey.generate()
+KEYS = [EC_KEY, ED_KEY, ML_KEY]
+NAMES = ["es256", "ed25519", "ml-dsa-44"]
+SIGNERS = [Signer(key, purpose) for key in KEYS for purpose in Purpose]
 
 
 def test_es256_is_the_deterministic_signature_of_rfc_6979() -> None:
@@ -40,6 +44,20 @@ def test_ed25519_is_the_signature_of_rfc_8032() -> None:
     assert signer.algorithm is Algorithm.ED25519
 
 
+def test_ml_dsa_44_is_signed_over_the_message_itself_with_an_empty_context() -> None:
+    # The other side of it, a signature that another implementation made, is in test_proof_cosignature.py.
+    signer = Signer(ML_KEY, Purpose.COSIGNATURE)
+    assert signer.algorithm is Algorithm.ML_DSA_44
+    one, two = signer.sign_raw(b"sample"), signer.sign_raw(b"sample")
+    assert len(one) == len(two) == 2420  # FIPS 204, table 2
+    assert one != two
+    for signature in (one, two):
+        ML_KEY.public_key().verify(signature, b"sample", b"")
+        signer.public.verify_raw(b"sample", signature)
+    with pytest.raises(SignatureInvalid):
+        signer.public.verify_raw(b"sample", ML_KEY.sign(b"sample", b"another context"))
+
+
 def test_openssl_verifies_what_the_docstring_says_is_signed(tmp_path: Path) -> None:
     signer = Signer(EC_KEY, Purpose.DOCUMENT)
     signature = sign(signer, Purpose.DOCUMENT, b"body")
@@ -56,8 +74,9 @@ def test_openssl_verifies_what_the_docstring_says_is_signed(tmp_path: Path) -> N
 @given(st.sampled_from(SIGNERS), st.binary(max_size=200), st.binary(max_size=200))
 def test_a_signature_holds_for_its_body_and_for_no_other(signer: Signer, body: bytes, other: bytes) -> None:
     signature = sign(signer, signer.purpose, body)
-    assert len(signature) == 64
-    assert sign(signer, signer.purpose, body) == signature
+    assert len(signature) == (2420 if signer.algorithm is Algorithm.ML_DSA_44 else 64)
+    if signer.algorithm is not Algorithm.ML_DSA_44:
+        assert sign(signer, signer.purpose, body) == signature
     verify(signer.public, signer.purpose, body, signature)
     if other != body:
         with pytest.raises(SignatureInvalid):
@@ -65,7 +84,7 @@ def test_a_signature_holds_for_its_body_and_for_no_other(signer: Signer, body: b
 
 
 @pytest.mark.parametrize(("made_for", "shown_as"), list(permutations(Purpose, 2)))
-@pytest.mark.parametrize("key", [EC_KEY, ED_KEY], ids=["es256", "ed25519"])
+@pytest.mark.parametrize("key", KEYS, ids=NAMES)
 def test_no_signature_for_one_purpose_passes_for_another(
     key: Ed25519PrivateKey, made_for: Purpose, shown_as: Purpose
 ) -> None:
@@ -104,12 +123,12 @@ def test_another_key_is_refused() -> None:
         verify(stranger.public, Purpose.DOCUMENT, b"body", signature)
 
 
-@pytest.mark.parametrize("length", [0, 63, 65, 72])
-@pytest.mark.parametrize("signer", SIGNERS[::3], ids=["es256", "ed25519"])
-def test_a_signature_of_another_width_is_refused(signer: Signer, length: int) -> None:
-    signature = (sign(signer, signer.purpose, b"body") + b"\0" * 8)[:length]
-    with pytest.raises(SignatureInvalid, match="64 字节"):
-        verify(signer.public, signer.purpose, b"body", signature)
+@pytest.mark.parametrize("signer", SIGNERS[:: len(Purpose)], ids=NAMES)
+def test_a_signature_of_another_width_is_refused(signer: Signer) -> None:
+    whole = sign(signer, signer.purpose, b"body")
+    for length in {0, 63, 64, 65, 72, 2419, 2420, 2421} - {len(whole)}:
+        with pytest.raises(SignatureInvalid, match=f"{len(whole)} 字节"):
+            verify(signer.public, signer.purpose, b"body", (whole + b"\0" * 2421)[:length])
 
 
 @pytest.mark.parametrize("part", [b"\0" * 32, b"\xff" * 32])
@@ -124,10 +143,20 @@ def test_another_curve_is_refused() -> None:
 
 
 def test_a_public_key_survives_its_der_and_garbage_is_refused() -> None:
-    public = PublicKey.of(EC_KEY.public_key(), Purpose.DOCUMENT)
-    assert PublicKey.from_spki(public.spki(), Purpose.DOCUMENT) == public
-    with pytest.raises(KeyStoreBroken):
-        PublicKey.from_spki(public.spki()[:-1], Purpose.DOCUMENT)
+    for signer in SIGNERS:
+        public = signer.public
+        assert PublicKey.from_spki(public.spki(), signer.purpose) == public
+        with pytest.raises(KeyStoreBroken):
+            PublicKey.from_spki(public.spki()[:-1], signer.purpose)
+
+
+def test_another_parameter_set_is_refused() -> None:
+    other = MLDSA65PrivateKey.generate()
+    with pytest.raises(KeyStoreBroken, match="MLDSA65"):
+        PublicKey.of(other.public_key(), Purpose.COSIGNATURE)
+    der = other.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(KeyStoreBroken, match="MLDSA65"):
+        PublicKey.from_spki(der, Purpose.COSIGNATURE)
 
 
 def test_a_signer_shows_no_secret() -> None:
