@@ -16,6 +16,8 @@ RegistryError
 │   └── ListRefused             an import with errors; all rows refused, each error is listed
 ├── NotFound                    no such title, holder, application or proposal
 ├── Unavailable                 could not be done now (busy, unreadable store); says nothing about the matter
+│   └── LogFrozen               the log does not extend its last signed checkpoint; nothing is answered or signed
+├── ProofInvalid                a proof does not show what it claims to show
 └── CorruptHistory              stored facts that no decision could have made
 """
 
@@ -131,3 +133,15 @@ class CorruptHistory(RegistryError):
     """Stored facts that no decision could have made, or bytes that cannot be read."""
 
     code = "corrupt-history"
+
+
+class LogFrozen(Unavailable):
+    """The log does not extend the last checkpoint that was signed: an old copy, or a fork. Nothing is answered."""
+
+    code = "log-frozen"
+
+
+class ProofInvalid(RegistryError):
+    """An inclusion or consistency proof that does not hold, or that cannot be one of these sizes."""
+
+    code = "proof-invalid"

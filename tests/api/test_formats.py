@@ -59,13 +59,13 @@ def test_the_example_is_what_we_would_print() -> None:
         awarded_on=date(1970, 1, 1) + timedelta(claims["10"]),
         issued_on=date(1970, 1, 1) + timedelta(claims["11"]),
     )
-    payload = tokens.payload(content)
+    payload = tokens.payload(content, claims["13"])
     token = sign1(signer, tokens.TYP, payload)
     assert payload.hex() == "".join(block("payload").split())
     assert token.hex() == "".join(block("token").split())
     assert qr_text(content, token) == "".join(block("qr").split())
     assert json.loads(block("jwk"))["kid"] == signer.kid
-    assert (len(qr_matrix(qr_text(content, token))) - 2 * QUIET_ZONE - 17) // 4 == 13
+    assert (len(qr_matrix(qr_text(content, token))) - 2 * QUIET_ZONE - 17) // 4 == 14
     for said in (
         f"their {len(payload)} bytes",
         f"token of {len(token)} bytes",
@@ -77,7 +77,7 @@ def test_the_example_is_what_we_would_print() -> None:
 def test_the_claims_of_the_page_are_those_of_the_code() -> None:
     rows = table("key")[1:]
     names = ("CODE", "VERSION", "AUTHORITY", "NUMBER", "NAME", "TITLE", "LEVEL", "SERIES", "SPECIALTY", "AWARDED")
-    names += ("ISSUED", "PAPER")
+    names += ("ISSUED", "PAPER", "LEAF")
     assert {int(key): name.upper() for key, name, *_ in rows} == {getattr(tokens, name): name for name in names}
     [levels] = [meaning for key, _, _, meaning in rows if int(key) == tokens.LEVEL]
     assert levels == ", ".join(f"{n} {level.zh}" for n, level in enumerate(Level, 1))
