@@ -1,5 +1,6 @@
 """What a data folder holds, and the few settings that belong to the data rather than to a process."""
 
+import hashlib
 import os
 from datetime import date
 from pathlib import Path
@@ -28,7 +29,28 @@ class Folder:
         self.register = path / "register.db"
         self.keys = path / "keys"
         self.evidence = path / "evidence"
+        self.answers = path / "answers"
         self.config = path / "config.json"
+        self.tree = path / "log"
+        self.policy = path / "log" / "policy"
+
+    def outside(self, folder: Path | None) -> Path:
+        """Where the last signed checkpoint is kept outside this folder: in the one named, or in one beside this.
+
+        It is named after the root certificate, so that several registries may share a folder and a copy of this one
+        finds its own. Raise Unavailable without a root certificate.
+        """
+        try:
+            name = hashlib.sha256((self.keys / "root.pem").read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise Unavailable(f"{self.keys / 'root.pem'} 不能读取：{error.strerror}", fix="从备份恢复") from error
+        return (folder or self.beside) / name
+
+    @property
+    def beside(self) -> Path:
+        """The folder of the second store if no other was named."""
+        here = self.path.resolve()
+        return here.with_name(f"{here.name}.checkpoints")
 
     def create(self, config: Config) -> None:
         """Make the folder. Refuse one that holds a registry, or a base URL that is no http(s) address."""

@@ -16,6 +16,7 @@ from registry.holders.identity import mask
 from registry.log.log import Log
 from registry.log.unit import Unit
 from registry.masking import mask_name
+from registry.proof.tlog import TransparencyLog
 from registry.terms import civil_date
 from registry.titles.certificate import check_issuable, prepare, sign
 from registry.titles.code import draw_code
@@ -32,9 +33,13 @@ class Issuing(msgspec.Struct, frozen=True):
     custody: Custody
     catalogue: Catalogue
     config: Config
+    tlog: TransparencyLog
 
     def issue(self, streams: Sequence[str], proof: Proof, *, officer: str) -> list[Certificate]:
         """Issue the certificates of titles: all prepared in one append, then all signed in one.
+
+        Between the two what was prepared enters the transparency log: the token carries its leaf index. In the end
+        the signed certificates are in a published checkpoint, too.
 
         `proof` is the last check before anything is stored; it raises DocumentRefused if a content cannot be set. A
         title whose newest certificate says what is right today gets no new one. Raise WrongState or NotFound.
@@ -46,11 +51,15 @@ class Issuing(msgspec.Struct, frozen=True):
             for stream in streams:
                 self._prepare(unit, stream, proof, signer.kid, civil_date(now))
 
-        def sign_all(unit: Unit) -> list[Certificate]:
-            return [self._sign(unit, stream) for stream in streams]
+        def sign_all(unit: Unit) -> None:
+            for stream in streams:
+                self._sign(unit, stream)
 
         self.log.transact(prepare_all, actor=officer)
-        return self.log.transact(sign_all, actor=officer)
+        self.tlog.sequence()
+        self.log.transact(sign_all, actor=officer)
+        self.tlog.sequence()
+        return [self._newest(stream) for stream in streams]
 
     def _prepare(self, unit: Unit, stream: str, proof: Proof, kid: str, today: date) -> None:
         title = title_in(unit, stream)
@@ -64,10 +73,17 @@ class Issuing(msgspec.Struct, frozen=True):
             proof(content)
         unit.record(TITLES, stream, facts)
 
-    def _sign(self, unit: Unit, stream: str) -> Certificate:
+    def _newest(self, stream: str) -> Certificate:
+        title = self.log.load(TITLES, stream)
+        if title is None:
+            raise NotFound(f"没有职称 {stream}", fix="核对编号")
+        return title.certificates[-1]
+
+    def _sign(self, unit: Unit, stream: str) -> None:
         prepared = title_in(unit, stream).certificates[-1]
+        leaf = self.tlog.index_of(prepared.prepared_position)
         signer = self.custody.signer(Purpose.E_CERTIFICATE, unit.now)
-        return unit.record(TITLES, stream, sign(prepared, signer, self.custody.keyring)).certificates[-1]
+        unit.record(TITLES, stream, sign(prepared, leaf, signer, self.custody.keyring))
 
     def _content(self, title: Title, holder: Holder, today: date) -> CertificateContent:
         """Everything that will be printed: the name in force today, the title name as it was awarded."""

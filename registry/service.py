@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from keys.custody import Custody
+from registry.answers import AnswerLog, Recall, recall
 from registry.awarding import Awarding, check_free
 from registry.catalogue.adoption import REFERENCE, STREAM, adopt
 from registry.catalogue.catalogue import load_catalogue
+from registry.continuity import Continuity
 from registry.conversion import Conversion, Scan, application_in
 from registry.errors import BadInput, NotFound, Refused
 from registry.folder import Config, Folder
@@ -28,6 +30,7 @@ from registry.log.log import Log
 from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
+from registry.proof.tlog import TransparencyLog, origin_of
 from registry.register.register import Register
 from registry.terms import civil_date, utc_now
 from registry.titles import decisions
@@ -41,19 +44,35 @@ from registry.titles.verification import Verifier
 class Registry:
     """One registry in one data folder. Safe to open in several processes at once."""
 
-    def __init__(self, folder: Folder, custody: Custody, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        custody: Custody,
+        clock: Callable[[], datetime] = utc_now,
+        checkpoints: Path | None = None,
+    ) -> None:
         self.folder, self.custody, self.clock = folder, custody, clock
         self.config = folder.read_config()
         self.catalogue = load_catalogue()
         self.log = Log(folder.log, custody.vault(), clock)
+        origin, outside = origin_of(self.config.base_url), folder.outside(checkpoints)
+        self.tlog = TransparencyLog(folder.tree, origin, self.log.recorder, custody, outside, clock)
+        self.continuity = Continuity(self.tlog)
+        self.log.gate = self.continuity.require
         self.verifier = Verifier(self.log, lambda: custody.keyring, self.catalogue.authority)
         self.register = Register(folder.register, self.log)
-        self.issuing = Issuing(self.log, custody, self.catalogue, self.config)
+        self.answers = AnswerLog(folder.answers)
+        self.issuing = Issuing(self.log, custody, self.catalogue, self.config, self.tlog)
         self.conversion = Conversion(PaperRules(before=self.config.paper_before), folder.evidence)
 
     @classmethod
     def create(
-        cls, path: Path, passphrase: bytes, config: Config, clock: Callable[[], datetime] = utc_now
+        cls,
+        path: Path,
+        passphrase: bytes,
+        config: Config,
+        clock: Callable[[], datetime] = utc_now,
+        checkpoints: Path | None = None,
     ) -> "Registry":
         """Make a data folder: keys, store, reference data. Refuse a folder that holds a registry."""
         folder = Folder(path)
@@ -63,22 +82,34 @@ class Registry:
         except BaseException:
             folder.config.unlink()  # nothing was made, so that it can be tried again
             raise
-        registry = cls(folder, custody, clock)
+        registry = cls(folder, custody, clock, checkpoints)
         registry.log.transact(
             lambda unit: unit.record(REFERENCE, STREAM, adopt(registry.catalogue, unit.state(REFERENCE, STREAM))),
             actor="system",
         )
+        registry.tlog.sequence()
         return registry
 
     @classmethod
-    def open(cls, path: Path, passphrase: bytes, clock: Callable[[], datetime] = utc_now) -> "Registry":
-        """Open a data folder. Raise Unavailable for a folder that is none, keys.errors.KeysError for a wrong key."""
+    def open(
+        cls,
+        path: Path,
+        passphrase: bytes,
+        clock: Callable[[], datetime] = utc_now,
+        checkpoints: Path | None = None,
+    ) -> "Registry":
+        """Open a data folder. Raise Unavailable for a folder that is none, keys.errors.KeysError for a wrong key.
+
+        `checkpoints` is the folder of the second store (None: beside the data folder). A copy that does not extend
+        the checkpoint there opens, so that it can be examined, but answers nothing: see `continuity`.
+        """
         folder = Folder(path)
         folder.read_config()
-        return cls(folder, Custody.open(folder.keys, passphrase), clock)
+        return cls(folder, Custody.open(folder.keys, passphrase), clock, checkpoints)
 
     def close(self) -> None:
         """Close the files of this thread."""
+        self.answers.close()
         self.log.close()
         self.register.close()
 
@@ -160,6 +191,10 @@ class Registry:
     def holder_of(self, identity: Identity) -> str | None:
         """The holder with this identity number, found by the blind index."""
         return self.log.claimed("identity", self.custody.vault().blind_index(index_key(identity)))
+
+    def recall(self, stream: str) -> Recall:
+        """The answers that this title's revocation belies (officers only). Raise NotFound if it was never revoked."""
+        return recall(self.title(stream), self.history(stream), self.answers)
 
     # decisions by two officers
 

@@ -152,7 +152,7 @@ def _check_register(registry: Registry, streams: dict[str, list[Stored]]) -> Non
 
 def _title_row(own: list[Stored]) -> tuple[Any, ...]:
     award = [event.fact["award"] for event in own if "award" in event.fact][-1]
-    signed = max((event.fact["version"] for event in own if event.name == "certificate-signed/1"), default=0)
+    signed = max((event.fact["version"] for event in own if event.name == "certificate-signed/2"), default=0)
     codes = {event.fact["version"]: event.fact["code"] for event in own if event.name == "certificate-prepared/1"}
     opened = {event.fact["proposal"] for event in own if event.name == "decision-proposed/1"}
     closed = {

@@ -91,7 +91,9 @@ EXAMPLES: dict[str, Fact] = {
     "certificate-prepared/1": CertificatePrepared(
         holder=_HOLDER, version=2, code="7K3M9XQ4T2VD8HNRS", kid="ec-2026-1", content=_BOX
     ),
-    "certificate-signed/1": CertificateSigned(version=2, kid="ec-2026-1", signature=bytes(range(64))),
+    "certificate-signed/2": CertificateSigned(
+        version=2, kid="ec-2026-1", signature=bytes(range(64)), leaf=70_000, digest=bytes(range(32))
+    ),
     "paper-submitted/1": PaperSubmitted(
         holder=_HOLDER,
         award=_AWARD,
@@ -145,3 +147,9 @@ SEALED: dict[str, Any] = {
         name_masked="林*岚",
     ),
 }
+
+OLD: dict[str, Fact] = {
+    # without a transparency log there was neither a leaf index nor a digest
+    "certificate-signed/1": CertificateSigned(version=2, kid="ec-2026-1", signature=bytes(range(64))),
+}
+"""Names that are written no more, and what is read from them now."""

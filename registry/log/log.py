@@ -36,6 +36,9 @@ from registry.terms import new_id, utc_now
 S = TypeVar("S")
 T = TypeVar("T")
 
+KnownAt = datetime | int
+"""How much of the log was known: what was recorded up to an instant, or up to and with a log position (0: nothing)."""
+
 ATTEMPTS = 8
 
 
@@ -64,7 +67,10 @@ class _Store(Application[str]):
 
 
 class Log:
-    """The log of one registry. `vault` None: personal fields stay sealed and nothing can be appended."""
+    """The log of one registry. `vault` None: personal fields stay sealed and nothing can be appended.
+
+    `gate` is asked before anything is looked up or appended; it raises if this copy must not be relied on.
+    """
 
     def __init__(self, path: Path, vault: Vault | None, clock: Callable[[], datetime] = utc_now) -> None:
         try:
@@ -73,11 +79,17 @@ class Log:
             raise Unavailable(f"the store {path} cannot be opened: {error}", fix="检查路径、权限和磁盘") from error
         self.recorder = cast("LogRecorder", self._store.recorder)
         self.vault, self.clock, self.path = vault, clock, path
+        self.gate: Callable[[], None] = _open_gate
 
     def close(self) -> None:
         """Close this thread's connection."""
         self.recorder.close()
         self._store.close()
+
+    def require(self) -> None:
+        """Ask the gate; not within a snapshot, whose moment is fixed, whatever is signed meanwhile."""
+        if not self.recorder.connection.in_transaction:
+            self.gate()
 
     # reading
 
@@ -91,10 +103,12 @@ class Log:
 
     def claimed(self, scope: str, key: str) -> str | None:
         """The stream that holds the claim, or None."""
+        self.require()
         return self.recorder.claimed(Claim(scope, key))
 
     def find(self, scope: str, key: str) -> Found:
         """The events of the stream that holds a claim, and the head, in one read; no events if no stream holds it."""
+        self.require()
         rows = self.recorder.rows_claimed(Claim(scope, key))
         head = rows[0][0] if rows else self.head()
         return Found(head, [decode(stream, version, name, state, at) for _, at, stream, version, name, state in rows])
@@ -103,14 +117,22 @@ class Log:
         """The event with its personal fields open; sealed as it is when the data key was destroyed."""
         return unseal(event, self._data_key)
 
-    def load(self, kind: Kind[S], stream: str, *, known_at: datetime | None = None, sealed: bool = False) -> S | None:
-        """Fold one stream from its events, as known at a recorded time; None if it has none by then.
+    def moment(self, known_at: KnownAt | None) -> datetime | None:
+        """The recorded time that was known up to: of a position that of its event; None for now, or for no event."""
+        if not isinstance(known_at, int):
+            return known_at
+        rows = self.recorder.rows_by_position(known_at - 1, known_at)
+        return next((decode(*row[1:], row[0]).recorded_at for row in rows), None)
+
+    def load(self, kind: Kind[S], stream: str, *, known_at: KnownAt | None = None, sealed: bool = False) -> S | None:
+        """Fold one stream from its events, as known at a recorded time or log position; None if it has none by then.
 
         Personal fields are opened where the data key still exists, unless `sealed`.
         """
         return cast("S | None", self._load(kind, stream, known_at, sealed).state)
 
-    def _load(self, kind: Kind[Any], stream: str, known_at: datetime | None = None, sealed: bool = False) -> Loaded:
+    def _load(self, kind: Kind[Any], stream: str, known_at: KnownAt | None = None, sealed: bool = False) -> Loaded:
+        self.require()
         if not stream.startswith(kind.prefix + "-"):
             return Loaded(None, 0)
         fold = partial(self._fold, kind, known_at, None if sealed else self.data_keys())
@@ -122,7 +144,7 @@ class Log:
     @staticmethod
     def _fold(
         kind: Kind[Any],
-        known_at: datetime | None,
+        known_at: KnownAt | None,
         key_of: Callable[[str], DataKey | None] | None,
         _: Any,
         events: Iterable[Any],
@@ -149,11 +171,13 @@ class Log:
 
     def history(self, stream: str) -> list[Recorded[Any]]:
         """The events of one stream, opened where the data key exists."""
+        self.require()
         key_of = self.data_keys()
         return [unseal(cast("Recorded[Any]", event), key_of) for event in self._store.events.get(stream)]
 
     def events(self, after: int, up_to: int) -> Iterator[Recorded[Any]]:
         """Events in log order between two positions, sealed, in flat memory."""
+        self.require()
         for position, stream, version, name, state in self.recorder.rows_by_position(after, up_to):
             yield decode(stream, version, name, state, position)
 
@@ -186,6 +210,7 @@ class Log:
 
         Raise whatever the body raises (nothing is written then), and Unavailable after 8 attempts or a full lock wait.
         """
+        self.require()
         now = self.clock()
         command_id = command_id or new_id("command", now)
         for attempt in range(ATTEMPTS):
@@ -206,11 +231,17 @@ class Log:
         raise Unavailable("other writers were faster eight times in a row", fix="稍后再试")
 
 
-def as_known(events: Iterable[Recorded[Any]], known_at: datetime | None) -> Iterable[Recorded[Any]]:
-    """The events of a stream as known at a recorded time; None: all.
+def _open_gate() -> None:
+    """Nothing stands in the way."""
+
+
+def as_known(events: Iterable[Recorded[Any]], known_at: KnownAt | None) -> Iterable[Recorded[Any]]:
+    """The events of a stream as known at a recorded time, or up to a log position; None: all.
 
     It ends at the first later one. Order is the log's: a clock that was set back must not leave a gap in a history.
     """
     if known_at is None:
         return events
+    if isinstance(known_at, int):
+        return takewhile(lambda event: event.position <= known_at, events)
     return takewhile(lambda event: event.recorded_at <= known_at, events)

@@ -114,6 +114,7 @@ class Register:
 
     def catch_up(self) -> int:
         """Take in whatever was recorded since, in batches, each in one transaction; return the position."""
+        self.log.require()
         while True:
             head, position = self.log.head(), self.position
             if position > head and position > self.log.recorder.newest():
@@ -139,6 +140,7 @@ class Register:
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> int:
         """Build the register anew from the log beside the live one, then switch; return the position."""
+        self.log.require()
         beside = self.path.with_suffix(f".{os.getpid()}.new")
         head = self.log.head()
         c = _connect(beside, journal="OFF")

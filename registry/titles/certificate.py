@@ -1,11 +1,12 @@
 """The e-certificate: prepare (every check), then sign (no check left). The content is stored before it is signed."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 
 import msgspec
 
-from keys.cose import sign1
+from keys.cose import sign1, to_be_signed
 from keys.keyring import Keyring
 from keys.signing import Signer
 from registry.errors import CorruptHistory, WrongState
@@ -52,20 +53,24 @@ def prepare(title: Title, content: CertificateContent, kid: str, today: date) ->
     ]
 
 
-def sign(certificate: Certificate, signer: Signer, keyring: Keyring) -> Sequence[Fact]:
-    """Sign what was prepared, verify it, and say so; one already signed is no fact."""
+def sign(certificate: Certificate, leaf: int, signer: Signer, keyring: Keyring) -> Sequence[Fact]:
+    """Sign what was prepared, with its leaf index, verify it, and say so; one already signed is no fact."""
     if certificate.signature:
         return []
     if signer.kid != certificate.kid:
         raise WrongState(f"证书由密钥 {certificate.kid} 预备，现用密钥为 {signer.kid}", fix="由原密钥完成，或联系运维")
     content = certificate.content.reveal()
-    token = sign1(signer, TYP, payload(content))
+    claims = payload(content, leaf)
+    token = sign1(signer, TYP, claims)
     read(keyring, token)
-    return [CertificateSigned(version=certificate.version, kid=signer.kid, signature=token[-64:])]
+    digest = hashlib.sha256(to_be_signed(signer.kid, TYP, claims)).digest()
+    return [
+        CertificateSigned(version=certificate.version, kid=signer.kid, signature=token[-64:], leaf=leaf, digest=digest)
+    ]
 
 
 def token_of(certificate: Certificate) -> bytes:
     """The token of a signed certificate, from what is stored. Raise CorruptHistory if it was not signed."""
     if certificate.signature is None:
         raise CorruptHistory(f"certificate {certificate.code} is not signed")
-    return assemble(certificate.content.reveal(), certificate.kid, certificate.signature)
+    return assemble(certificate.content.reveal(), certificate.kid, certificate.signature, certificate.leaf)

@@ -2,10 +2,11 @@
 
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-from registry.log.facts import Fact, Private, stored
+from registry.log.facts import Fact, Private, stored, upcast
 from registry.terms import Level, Obtained
 from registry.titles.content import CertificateContent, PaperOrigin
 
@@ -136,10 +137,23 @@ class CertificatePrepared(Fact, frozen=True, kw_only=True):
     content: Private[CertificateContent]
 
 
-@stored("certificate-signed/1")
+@stored("certificate-signed/2")
 class CertificateSigned(Fact, frozen=True, kw_only=True):
-    """签发: the prepared content was signed. The signature is that of the token (COSE_Sign1, ES256)."""
+    """签发: the prepared content was signed. The signature is that of the token (COSE_Sign1, ES256).
+
+    `leaf` is the index of the prepared event in the transparency log; the token carries it. `digest` is the SHA-256
+    of what was signed (the Sig_structure of RFC 9052 section 4.4), so that anyone can verify the signature without
+    the sealed content. It tells no more of the content than the signature does, which can be tried just as well.
+    """
 
     version: int
     kid: str
     signature: bytes
+    leaf: int | None = None
+    digest: bytes | None = None
+
+
+@upcast("certificate-signed/1", to="certificate-signed/2")
+def _signed_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Before there was a transparency log: neither a leaf index nor a digest."""
+    return fields

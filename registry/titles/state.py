@@ -47,15 +47,23 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """One version of the e-certificate. Not signed yet: `signature` is None. `outdated`: corrected since."""
+    """One version of the e-certificate. Not signed yet: `signature` is None. `outdated`: corrected since.
+
+    `leaf` is the leaf index of the prepared event (None: signed before there was a transparency log);
+    `signed_position` the log position of the signed event.
+    """
 
     version: int
     code: str
     kid: str
     content: Private[CertificateContent]
     prepared_at: datetime
+    prepared_position: int = 0
     signature: bytes | None = None
     signed_at: datetime | None = None
+    leaf: int | None = None
+    digest: bytes | None = None
+    signed_position: int = 0
     outdated: bool = False
 
 
@@ -170,16 +178,21 @@ def _corrected(title: Title, event: Recorded[TitleCorrected]) -> Title:
 
 def _prepared(title: Title, event: Recorded[CertificatePrepared]) -> Title:
     fact = event.fact
-    certificate = Certificate(fact.version, fact.code, fact.kid, fact.content, event.recorded_at)
+    certificate = Certificate(fact.version, fact.code, fact.kid, fact.content, event.recorded_at, event.position)
     return msgspec.structs.replace(title, certificates=(*title.certificates, certificate))
 
 
 def _signed(title: Title, event: Recorded[CertificateSigned]) -> Title:
+    fact = event.fact
+    said = {
+        "signature": fact.signature,
+        "signed_at": event.recorded_at,
+        "leaf": fact.leaf,
+        "digest": fact.digest,
+        "signed_position": event.position,
+    }
     signed = [
-        msgspec.structs.replace(one, signature=event.fact.signature, signed_at=event.recorded_at)
-        if one.version == event.fact.version
-        else one
-        for one in title.certificates
+        msgspec.structs.replace(one, **said) if one.version == fact.version else one for one in title.certificates
     ]
     return msgspec.structs.replace(title, certificates=tuple(signed))
 

@@ -15,14 +15,16 @@ from registry.terms import CROCKFORD, Level
 from registry.titles.content import CertificateContent
 
 TYP = "zc1"
-CODE, VERSION, AUTHORITY, NUMBER, NAME, TITLE, LEVEL, SERIES, SPECIALTY, AWARDED, ISSUED, PAPER = range(1, 13)
+CODE, VERSION, AUTHORITY, NUMBER, NAME, TITLE, LEVEL, SERIES, SPECIALTY, AWARDED, ISSUED, PAPER, LEAF = range(1, 14)
 MOST_BYTES = 175
 _EPOCH = date(1970, 1, 1)
 _LEVELS = tuple(Level)
 
 
-def payload(content: CertificateContent) -> bytes:
+def payload(content: CertificateContent, leaf: int | None) -> bytes:
     """The claims of a certificate as deterministic CBOR (RFC 8949 section 4.2).
+
+    `leaf` is the index of the prepared certificate in the transparency log, None if it was signed before there was one.
 
     Claims of more than 175 bytes would make a QR too dense to read (version 16 at most): then the specialty is left
     out, and if that is not enough the series. On line both are shown.
@@ -42,6 +44,8 @@ def payload(content: CertificateContent) -> bytes:
     }
     if content.paper:
         claims[PAPER] = content.paper.number
+    if leaf is not None:
+        claims[LEAF] = leaf
     for dispensable in (SPECIALTY, SERIES):
         if len(encoded := cbor2.dumps(claims, canonical=True)) <= MOST_BYTES:
             return encoded
@@ -57,9 +61,9 @@ def code_bytes(code: str) -> bytes:
     return number.to_bytes(10, "big")
 
 
-def assemble(content: CertificateContent, kid: str, signature: bytes) -> bytes:
+def assemble(content: CertificateContent, kid: str, signature: bytes, leaf: int | None) -> bytes:
     """Put the token together again from what is stored; the same bytes every time."""
-    return build1(kid, TYP, payload(content), signature)
+    return build1(kid, TYP, payload(content, leaf), signature)
 
 
 class Claims(dict[int, Any]):
@@ -91,6 +95,7 @@ def read(keyring: Keyring, token: bytes) -> Claims:
     try:
         claims = Claims(cbor2.loads(verified.payload))
         well_formed = isinstance(claims[CODE], bytes) and len(claims[CODE]) == 10 and claims.level is not None
+        well_formed = well_formed and isinstance(claims.get(LEAF, 0), int)
         well_formed = well_formed and isinstance(claims.day(AWARDED), date) and isinstance(claims.day(ISSUED), date)
     except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise BadInput("令牌内容不是本系统的格式") from error

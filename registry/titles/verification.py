@@ -18,7 +18,7 @@ from keys.keyring import Keyring
 from registry.catalogue.authorities import Authority
 from registry.errors import BadCode, BadInput
 from registry.log.facts import Private, Recorded
-from registry.log.log import Log, as_known
+from registry.log.log import KnownAt, Log, as_known
 from registry.masking import mask_name
 from registry.terms import Status, civil_date
 from registry.titles.answer import Answer, PublicCertificate, PublicDecision, PublicPaper, Step
@@ -80,8 +80,10 @@ class Verifier:
     def __init__(self, log: Log, keyring: Callable[[], Keyring], authority_of: Callable[[str], Authority]) -> None:
         self.log, self.keyring, self.authority_of = log, keyring, authority_of
 
-    def check(self, text: str, *, as_of: date | None = None, known_at: datetime | None = None) -> Answer:
+    def check(self, text: str, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
         """Answer for a verification code; malformed and unknown codes get the same answer.
+
+        Asked by a log position, the answer rests on the log up to there, and its `known_at` is the time of that event.
 
         Raise Unavailable or CorruptHistory when it could not be checked; a door must not let that look like a verdict.
         """
@@ -91,31 +93,34 @@ class Verifier:
             code = NO_CODE
         return self._look_up(code, as_of, known_at)
 
-    def check_token(self, token: bytes, *, as_of: date | None = None, known_at: datetime | None = None) -> Answer:
+    def check_token(self, token: bytes, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
         """Answer for a token: the signature first, then the certificate it names in the log."""
         try:
             claims = read(self.keyring(), token)  # (1)
         except KeysError as error:
-            return self._answer(Status.TAMPERED, self.log.head(), as_of, known_at, _steps(1, failed=error.code))
+            head, known = self._known(self.log.head(), known_at)
+            return self._answer(Status.TAMPERED, head, as_of, known, _steps(1, failed=error.code))
         except BadInput:
-            return self._answer(Status.UNREADABLE, self.log.head(), as_of, known_at, ())
+            head, known = self._known(self.log.head(), known_at)
+            return self._answer(Status.UNREADABLE, head, as_of, known, ())
         return self._look_up(claims.code16, as_of, known_at, token)
 
     def _look_up(
         self,
         code: str,
         as_of: date | None,
-        known_at: datetime | None,
+        known_at: KnownAt | None,
         token: bytes | None = None,
     ) -> Answer:
-        head, events = self.log.find("code", code[:16])  # (2)
+        newest_head, events = self.log.find("code", code[:16])  # (2)
+        head, known = self._known(newest_head, known_at)
         title = _fold(as_known(events, known_at))  # (3)
         found = _version_of(title, code) if title else None
         if title is None or found is None or found.signature is None:
-            return self._answer(Status.UNKNOWN, head, as_of, known_at, NOT_FOUND)
+            return self._answer(Status.UNKNOWN, head, as_of, known, NOT_FOUND)
         if token is not None and _differs(token, found, self._content(events, found)):  # (4)
-            return self._answer(Status.TAMPERED, head, as_of, known_at, _DIFFERS)
-        status, decision = title.standing(as_of or civil_date(known_at or self.log.clock()))  # (5)
+            return self._answer(Status.TAMPERED, head, as_of, known, _DIFFERS)
+        status, decision = title.standing(as_of or civil_date(known or self.log.clock()))  # (5)
         newest = title.certificate() or found
         if status is Status.VALID and (newest.version > found.version or found.outdated):  # (6)
             status = Status.SUPERSEDED
@@ -124,11 +129,15 @@ class Verifier:
             status,
             head,
             as_of,
-            known_at,
+            known,
             _STANDING[status],
             self._certificate(title, found, shown, newest, self._content(events, shown)),
             self._decision(title, decision),
         )
+
+    def _known(self, head: int, known_at: KnownAt | None) -> tuple[int, datetime | None]:
+        """The position that an answer rests on, and the recorded time that it is as known at."""
+        return (min(head, known_at) if isinstance(known_at, int) else head), self.log.moment(known_at)
 
     def _content(self, events: Sequence[Recorded[Any]], certificate: Certificate) -> CertificateContent | None:
         """What that version says. Only this box is opened; None when the holder's data key was destroyed."""
@@ -221,7 +230,7 @@ def _differs(token: bytes, found: Certificate, content: CertificateContent | Non
     assert found.signature is not None
     if content is None:
         return token[-64:] != found.signature
-    return assemble(content, found.kid, found.signature) != token
+    return assemble(content, found.kid, found.signature, found.leaf) != token
 
 
 def _steps(last: int, *, failed: str | None = None, standing: Status | None = None) -> tuple[Step, ...]:

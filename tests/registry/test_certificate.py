@@ -106,8 +106,8 @@ def test_not_before_the_award() -> None:
 def test_a_signed_one_is_not_signed_again(made: tuple[Any, Custody], clock: Clock) -> None:
     signer, keyring = made[1].signer(Purpose.E_CERTIFICATE, clock()), made[1].keyring
     title = given(AWARDED, PREPARED, SIGNED).state
-    assert sign(title.certificates[0], signer, keyring) == []
-    given(AWARDED, PREPARED).when(lambda state: sign(state.certificates[0], signer, keyring)).refused(WrongState)
+    assert sign(title.certificates[0], 0, signer, keyring) == []
+    given(AWARDED, PREPARED).when(lambda state: sign(state.certificates[0], 0, signer, keyring)).refused(WrongState)
 
 
 def test_an_unsigned_one_has_no_token() -> None:
@@ -121,7 +121,7 @@ def test_an_unsigned_one_has_no_token() -> None:
 def test_it_is_stored_before_it_is_signed(registry: Registry, title: str) -> None:
     certificate = registry.issue(title, settable, officer=CLERK)
     names = [event.name for event in stored_events(registry) if event.stream == title]
-    assert names == ["title-awarded/1", "certificate-prepared/1", "certificate-signed/1"]
+    assert names == ["title-awarded/1", "certificate-prepared/1", "certificate-signed/2"]
     content = certificate.content.reveal()
     assert (content.name, content.identity_masked) == ("林晓岚", "331199********" + person(1).identity.number[-4:])
     assert (content.issued_on, content.sex, content.born_month) == (TODAY, person(1).sex, "1960-01")

@@ -17,7 +17,7 @@ from registry.errors import CorruptHistory
 from registry.log import facts, mapper
 from registry.log.facts import FACTS, PRIVATE, UPCASTS, Fact, Private, Recorded, private_values, stored, upcast
 from registry.log.mapper import FactMapper, decode
-from tests.examples import EXAMPLES, SEALED
+from tests.examples import EXAMPLES, OLD, SEALED
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 AT = datetime(2026, 3, 2, 1, 30, 15, 123456, tzinfo=UTC)
@@ -52,6 +52,15 @@ def test_the_bytes_of_a_fact(name: str) -> None:
     assert event == recorded(EXAMPLES[name])
     again = FactMapper().to_stored_event(recorded(EXAMPLES[name]))
     assert (again.topic, again.state) == (name, golden(name))
+
+
+@pytest.mark.parametrize("name", sorted(OLD))
+def test_the_bytes_of_an_old_name_are_read_as_what_it_became(name: str) -> None:
+    assert decode("title-0001", 7, name, golden(name)) == recorded(OLD[name])
+
+
+def test_every_old_name_has_its_example() -> None:
+    assert set(OLD) == set(UPCASTS)
 
 
 def test_the_examples_fill_every_field() -> None:

@@ -212,7 +212,7 @@ def signed(registry: Registry, claims: bytes) -> bytes:
 
 def test_a_token_with_our_signature_over_other_claims(registry: Registry, certificate: Certificate) -> None:
     """Whoever stole a signature key still cannot change what the log says of a code."""
-    claims = cbor2.loads(payload(certificate.content.reveal()))
+    claims = cbor2.loads(payload(certificate.content.reveal(), certificate.leaf))
     for key, other in ((NAME, "陈*"), (AUTHORITY, 331121)):
         told = cbor2.dumps({**claims, key: other}, canonical=True)
         answer = registry.verifier.check_token(signed(registry, told))
@@ -236,9 +236,11 @@ def test_a_signed_token_that_is_not_of_this_form(registry: Registry, claims: byt
 def test_a_signature_for_another_purpose(registry: Registry, certificate: Certificate) -> None:
     """The checkpoint key signs the very bytes; still no certificate."""
     signer = registry.custody.signer(Purpose.CHECKPOINT, registry.clock())
-    forged = build1(signer.kid, "zc1", payload(certificate.content.reveal()), bytes(64))
+    forged = build1(signer.kid, "zc1", payload(certificate.content.reveal(), certificate.leaf), bytes(64))
     assert registry.verifier.check_token(forged).status == "tampered"
-    unknown_key = build1("nobody", "zc1", payload(certificate.content.reveal()), certificate.signature or b"")
+    unknown_key = build1(
+        "nobody", "zc1", payload(certificate.content.reveal(), certificate.leaf), certificate.signature or b""
+    )
     assert registry.verifier.check_token(unknown_key).status == "tampered"
 
 
