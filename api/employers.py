@@ -17,6 +17,7 @@ from api.asking import MAX_BATCH, Ask, AskMany, body_of, decode, moments, scanne
 from api.documents.reading import read_image, read_pdf
 from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
+from registry.answers import Channel
 from registry.errors import BadCode, BadInput
 from registry.service import Registry
 from registry.terms import Status
@@ -67,7 +68,14 @@ async def verification(request: Request) -> Response:
     """GET /api/v1/verifications/{code}. Runs inline on a read-only path: a few small reads of one file."""
     registry = registry_of(request)
     as_of, known_at = moments(request)
-    return respond(checked(registry, request.path_params["code"], as_of, known_at)[0])
+    answer, _ = checked(registry, request.path_params["code"], as_of, known_at)
+    return respond(noted(registry, answer, Channel.CODE_JSON))
+
+
+def noted(registry: Registry, answer: Answer, channel: Channel) -> Answer:
+    """The answer, remembered in the log of answers given. That costs next to nothing and cannot fail."""
+    registry.answers.record(answer, channel)
+    return answer
 
 
 def checked(
@@ -87,9 +95,11 @@ async def verify_upload(request: Request) -> Response:
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         data = await uploaded(request)
-        return respond(await run_in_threadpool(check_file, registry, data, as_of, known_at))
+        answer = await run_in_threadpool(check_file, registry, data, as_of, known_at)
+        return respond(noted(registry, answer, Channel.FILE))
     ask = decode(await body_of(request), Ask)
-    return respond(check_text(registry, ask.target, as_of, known_at))
+    channel = Channel.CODE_JSON if scanned(ask.target).digits is None else Channel.TOKEN
+    return respond(noted(registry, check_text(registry, ask.target, as_of, known_at), channel))
 
 
 async def verify_batch(request: Request) -> Response:
@@ -99,7 +109,7 @@ async def verify_batch(request: Request) -> Response:
     codes = decode(await body_of(request), AskMany).codes
     if not 0 < len(codes) <= MAX_BATCH:
         raise BadRequest([Pointed("/codes", f"一次核验 1 到 {MAX_BATCH} 个查验码")])
-    answers = [checked(registry, code, as_of, known_at)[0] for code in codes]
+    answers = [noted(registry, checked(registry, code, as_of, known_at)[0], Channel.BATCH) for code in codes]
     return JsonAnswer(msgspec.json.encode({"answers": answers}))
 
 
@@ -212,6 +222,7 @@ async def code_page(request: Request) -> Response:
     registry, code = registry_of(request), request.path_params["code"]
     as_of, known_at = moments(request)
     answer, error_id = checked(registry, code, as_of, known_at)
+    noted(registry, answer, Channel.CODE_PAGE)
     text = render_answer(answer, code_shown=code, error_id=error_id, **view_of(request))
     return page(text, STATUS_CODES.get(answer.status, 200))
 
@@ -223,7 +234,7 @@ async def upload_page(request: Request) -> Response:
         data = await uploaded(request)
     except BadRequest as error:
         return page(render_home(**view_of(request), error=str(error), error_field="file"), error.status)
-    answer = await run_in_threadpool(check_file, registry, data, None, None)
+    answer = noted(registry, await run_in_threadpool(check_file, registry, data, None, None), Channel.FILE)
     shown = answer.certificate.code if answer.certificate else ""
     return page(render_answer(answer, code_shown=shown, **view_of(request)), STATUS_CODES.get(answer.status, 200))
 

@@ -11,6 +11,7 @@ from api.cli.common import AsOf, KnownAt, existing_file, opened, option, session
 from api.cli.offline import verify_offline
 from api.cli.printing import Column, chinese, heading, moment, particulars, show, table
 from api.cli.tree import SAID_NO
+from registry.answers import Channel
 from registry.service import Registry
 from registry.terms import Status
 from registry.titles.answer import Answer
@@ -46,7 +47,9 @@ def verify(
         if keys or root:
             raise typer.BadParameter("only for --offline; on line the data folder has the keys", param_hint="--keys")
         with opened(ctx) as registry:
+            registry.continuity.require()  # says why, where an answer could only say that it could not be checked
             answer = _ask(registry, data or target, as_of, known_at)
+            registry.answers.record(answer, Channel.CLI)
         show(session_of(ctx).output, answer, *_drawn(answer, _facts(answer)))
     if answer.status not in _GOOD:
         raise typer.Exit(SAID_NO)
