@@ -1,10 +1,15 @@
-"""The checks of `doctor`: each says what was found and, if it is not well, what to do."""
+"""The checks of `doctor`: each says what was found and, if it is not well, what to do.
+
+It works on a log that is frozen, too, and on keys from before there was one for every purpose. Unless it is to be
+quick, it reads everything again: every event against the tiles and every signed checkpoint, every fold, claim and row,
+and every certificate.
+"""
 
 import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -15,6 +20,7 @@ from keys.custody import Custody
 from keys.errors import KeysError
 from keys.signing import Purpose
 from registry.audit import verify_live
+from registry.audit.findings import Code, Finding, Report
 from registry.errors import CorruptHistory, RegistryError
 from registry.folder import Folder
 from registry.service import Registry
@@ -22,6 +28,7 @@ from registry.terms import utc_now
 
 SOON = timedelta(days=90)
 LITTLE_SPACE = 1024**3  # bytes
+_OF_CERTIFICATES = (Code.CERTIFICATE, Code.CERTIFICATE_KEY, Code.CERTIFICATE_SIGNATURE)
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -33,8 +40,8 @@ class Check(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Check]:
-    """Every check in order. What needs an open registry is left out if it cannot be opened."""
+def examine(settings: Settings, *, quick: bool = False) -> Iterator[Check]:
+    """Every check in order, those of an open registry only if it opens; `quick` does not read everything again."""
     folder = Folder(settings.data)
     yield _tried("Python", lambda: (sys.version.split()[0], ""))
     yield _tried("Data folder", lambda: _folder(folder))
@@ -43,9 +50,26 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _tried("Disk", lambda: _disk(settings))
     yield _tried("Fonts", lambda: _fonts(settings))
     if all(one.outcome != "failed" for one in needed):
-        registry = Registry.open(settings.data, settings.read_passphrase())
-        yield _tried("History", lambda: _history(registry))
-        registry.close()
+        registry = Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints)
+        try:
+            yield from _opened(registry, quick=quick)
+        finally:
+            registry.close()
+
+
+def _opened(registry: Registry, *, quick: bool) -> Iterator[Check]:
+    """The checks of an open registry. One pass over everything gives the last two of them."""
+    yield _tried("Log", lambda: _log(registry, deep=not quick))
+    if quick:
+        return
+    try:
+        report = verify_live(registry)
+    except (RegistryError, KeysError) as error:
+        yield Check("History", "failed", error.message, error.fix)
+        return
+    yield _tried("Answers", lambda: _answers(registry))
+    yield _tried("History", lambda: _history(report))
+    yield _tried("Certificates", lambda: _certificates(registry, report))
 
 
 def _tried(name: str, look: Callable[[], tuple[str, str]]) -> Check:
@@ -71,12 +95,17 @@ def _folder(folder: Folder) -> tuple[str, str]:
 
 def _keys(folder: Folder, settings: Settings) -> tuple[str, str]:
     custody, now = Custody.open(folder.keys, settings.read_passphrase()), utc_now()
-    current = [custody.keyring.current(purpose, now) for purpose in Purpose]
+    there = {record.purpose for record in custody.keyring.records}
+    # A folder from before checkpoints were cosigned has no key for it; every other purpose needs one.
+    needed = [purpose for purpose in Purpose if purpose in there or purpose is not Purpose.COSIGNATURE]
+    current = [custody.keyring.current(purpose, now) for purpose in needed]
     custody.document_signer(now)
-    for purpose in Purpose:
+    for purpose in needed:
         custody.signer(purpose, now)
-    soon = [one for one in current if one.not_after - now < SOON]
-    fix = "; ".join(f"title-registry keys rotate {one.purpose.value.partition('/')[0]}" for one in soon)
+    soon = [one.purpose for one in current if one.not_after - now < SOON] + [
+        one for one in Purpose if one not in needed
+    ]
+    fix = "; ".join(f"title-registry keys rotate {purpose.value.partition('/')[0]}" for purpose in soon)
     return f"{len(custody.keyring.records)} keys; signing until {min(one.not_after for one in current):%Y-%m-%d}", fix
 
 
@@ -91,13 +120,51 @@ def _store(folder: Folder) -> tuple[str, str]:
     return f"{folder.log.name}, {folder.log.stat().st_size:,} bytes, whole", ""
 
 
-def _history(registry: Registry) -> tuple[str, str]:
-    """Everything is read again: folds, claims, register, signatures."""
-    report = verify_live(registry)
-    if not report.ok:
-        first = report.findings[0]
-        raise CorruptHistory(f"{first.code}：{first.message}", fix="title-registry audit verify 列出全部")
+def _log(registry: Registry, *, deep: bool) -> tuple[str, str]:
+    """The log against what was signed: here, in the second store, and, if deep, leaf by leaf and note by note."""
+    log = registry.tlog
+    log.compare()
+    checkpoint, head = log.checkpoint(), registry.log.head()
+    if deep:
+        log.compare_every_leaf()
+    if checkpoint is None:
+        return f"{head:,} events, no signed checkpoint yet", "title-registry log checkpoint"
+    found = f"{checkpoint.size:,} of {head:,} events in the signed tree"
+    if not log.outside.exists():
+        return (
+            f"{found}; no checkpoint in the second store {log.outside}",
+            "an old copy would pass unnoticed: put the file back from where it went, or, if there never was one,"
+            " title-registry log checkpoint",
+        )
+    return f"{found}{'; read again, all as it was signed' if deep else ''}; the last one also in {log.outside}", ""
+
+
+def _history(report: Report) -> tuple[str, str]:
+    """Everything was read again: folds, claims, register."""
+    _refuse_findings([one for one in report.findings if one.code not in _OF_CERTIFICATES])
     return f"{report.head:,} events, {report.counts.get('titles', 0):,} titles: read again, all as it must be", ""
+
+
+def _certificates(registry: Registry, report: Report) -> tuple[str, str]:
+    """Every certificate was decoded and its signature checked."""
+    _refuse_findings([one for one in report.findings if one.code in _OF_CERTIFICATES])
+    rows = registry.log.recorder.rows_by_position(0, report.head)
+    signed = sum(name.startswith("certificate-signed/") for _, _, _, name, _ in rows)
+    return f"{signed:,} certificates: decoded, every signature holds", ""
+
+
+def _refuse_findings(findings: Sequence[Finding]) -> None:
+    if findings:
+        first, more = findings[0], f"（共 {len(findings)} 项）" if len(findings) > 1 else ""
+        where = f"（{first.stream}）" if first.stream else ""
+        raise CorruptHistory(f"{first.code}：{first.message}{where}{more}", fix="title-registry audit verify 列出全部")
+
+
+def _answers(registry: Registry) -> tuple[str, str]:
+    """What verification answered, month by month; a recall needs it."""
+    kept = registry.answers.examine()
+    fix = f"{kept.lost} answers were lost: see the log of the service for the time, and the disk" if kept.lost else ""
+    return f"{kept.answers:,} answers in {len(kept.months)} months", fix
 
 
 def _disk(settings: Settings) -> tuple[str, str]:

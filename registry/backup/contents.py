@@ -1,0 +1,152 @@
+"""Whether a copy of a data folder is whole: everything that the registry needs is there, and it is what was signed.
+
+(1) the settings can be read
+(2) every key of the key ring opens with the passphrase, the root key too, and each is the key that it is said to be
+(3) the store is whole by SQLite's own check
+(4) the events have the root of every signed checkpoint in the copy
+(5) every scan that an application names is there, as long as its holder's data key is
+"""
+
+import sqlite3
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from keys import passphrase as sealing
+from keys.custody import Custody
+from keys.errors import KeyStoreBroken
+from keys.files import read_private
+from keys.folder import Secrets, key_path, read_certificate, read_key
+from keys.keyring import Keyring
+from keys.signing import PublicKey, Purpose
+from registry.errors import CorruptHistory, LogFrozen
+from registry.folder import Folder
+from registry.log.log import Log
+from registry.log.mapper import decode
+from registry.paper.application import PaperSubmitted
+from registry.proof.checkpoint import Checkpoint
+from registry.proof.comparing import forked, older_copy
+from registry.proof.kept import KeptCheckpoints
+from registry.proof.leaf import stored_leaf_hash
+from registry.proof.tlog import log_keys, open_by, origin_of
+from registry.proof.tree import RightEdge
+
+
+class Contents(NamedTuple):
+    """What a copy holds: the position of its newest event, and the size of its newest signed tree."""
+
+    head: int
+    checkpoint: int
+
+
+def examine(copy: Folder, passphrase: bytes, evidence: Collection[str]) -> Contents:
+    """Check a copy that nobody else uses, in the order above; `evidence` names the files of scans that go with it.
+
+    Raise CorruptHistory, Unavailable, LogFrozen (its own checkpoints are not of these events) or
+    keys.errors.KeysError, saying which part is missing or wrong.
+    """
+    config = copy.read_config()  # (1)
+    keyring = _check_keys(copy.keys, passphrase)  # (2)
+    _check_store(copy.log)  # (3)
+    kept = KeptCheckpoints(copy.tree / "checkpoints")
+    keys = log_keys(keyring, origin_of(config.base_url))
+    with closing(Log(copy.log, None)) as log:
+        sizes = retrace(log, (open_by(note, keys) for note in kept.all()))
+        signed = max(sizes, default=0)  # (4)
+        _check_evidence(log, evidence)  # (5)
+        return Contents(log.head(), signed)
+
+
+def retrace(log: Log, signed: Iterable[Checkpoint]) -> Iterator[int]:
+    """Compute the tree from the stored events and yield each size at which a checkpoint, in order of size, holds.
+
+    Raise LogFrozen for a checkpoint with another root, or one that the events do not reach.
+    """
+    edge = RightEdge()
+    with _rows(log) as rows:
+        for checkpoint in signed:
+            for row in islice(rows, max(0, checkpoint.size - edge.size)):
+                edge.append(stored_leaf_hash(*row))
+            if edge.size < checkpoint.size:
+                raise older_copy(checkpoint, edge.size)
+            if edge.size > checkpoint.size or edge.root() != checkpoint.root:
+                raise forked(checkpoint, edge.root())
+            yield edge.size
+
+
+@contextmanager
+def _rows(log: Log) -> Iterator[Iterator[tuple[int, str, int, str, bytes]]]:
+    """All stored events; the reading ends before the store is closed, also when it ends early."""
+    rows = log.recorder.rows_by_position(0, log.head())
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
+
+
+def why_frozen(copy: Folder, outside: Checkpoint) -> LogFrozen | None:
+    """Why a copy cannot be gone on with: its events do not extend the checkpoint that was signed; None if they do."""
+    with closing(Log(copy.log, None)) as log:
+        try:
+            list(retrace(log, [outside]))
+        except LogFrozen as error:
+            return error
+    return None
+
+
+def _check_keys(folder: Path, passphrase: bytes) -> Keyring:
+    keyring = Custody.open(folder, passphrase).keyring
+    secrets = msgspec.json.decode(sealing.unseal(read_private(folder / "secrets.bin"), passphrase), type=Secrets)
+    root = read_certificate(folder / "root.pem")
+    if read_key(folder / "root-key.pem", secrets).public_key() != root.public_key():
+        raise KeyStoreBroken("根证书 root.pem 与 root-key.pem 不符", fix="放回正确的 root-key.pem")
+    for record in keyring.records:
+        key = read_key(key_path(folder, record.purpose, record.kid), secrets)
+        if PublicKey.of(key.public_key(), record.purpose).kid != record.kid:
+            raise KeyStoreBroken(f"私钥文件不是密钥 {record.kid} 的", fix="放回正确的私钥文件")
+        if record.purpose is Purpose.DOCUMENT:
+            _check_certificate(folder / f"issuing-{record.kid}.pem", record.kid)
+    return keyring
+
+
+def _check_certificate(path: Path, kid: str) -> None:
+    try:
+        same = PublicKey.of(read_certificate(path).public_key(), Purpose.DOCUMENT).kid == kid
+    except UnsupportedAlgorithm:
+        same = False
+    if not same:
+        raise KeyStoreBroken(f"证书 {path.name} 与密钥 {kid} 不符", fix="放回正确的证书文件")
+
+
+def _check_store(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as c:
+            said = str(c.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    if said != "ok":
+        raise CorruptHistory(f"数据库 {path.name} 已损坏：{said}", fix="运行 title-registry doctor；从另一份备份恢复")
+
+
+def _check_evidence(log: Log, present: Collection[str]) -> None:
+    missing = [name for name in _evidence(log) if name not in present]
+    if missing:
+        raise CorruptHistory(
+            f"申请所附材料缺少 {len(missing)} 个文件，第一个是 {missing[0]}", fix="把缺少的文件放回 evidence 文件夹"
+        )
+
+
+def _evidence(log: Log) -> Iterator[str]:
+    """The names of the files of scans (see paper.evidence) that can still be opened."""
+    with _rows(log) as rows:
+        submitted = (row for row in rows if row[3].startswith("paper-submitted/"))
+        for position, stream, version, name, state in submitted:
+            fact = decode(stream, version, name, state, position).fact
+            if isinstance(fact, PaperSubmitted) and log.recorder.wrapped_key(fact.holder) is not None:
+                yield from (f"{fact.holder}-{one.sha256}.sealed" for one in fact.evidence)

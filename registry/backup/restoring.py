@@ -1,0 +1,230 @@
+"""Restore a backup in the place of a data folder, in one step, and say whether it is the present or the past.
+
+(1) the archive is checked whole; nothing was touched
+(2) nobody works on the data folder: no process has its store open
+(3) unpacked beside the data folder, on the same file system, and checked as a backup is when it is taken
+(4) compared with the last signed checkpoint outside the data folder; the copy is put in place all the same, since a
+    frozen registry answers "unavailable" and never "valid", and the newer events may be nowhere else
+(5) the two folders change places in one step of the kernel; the old one is kept under a name that tells when
+"""
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from keys.errors import KeysError
+from keys.files import sync_folder, write_private
+from keys.keyring import Keyring
+from registry.backup.archive import Manifest, read_archive
+from registry.backup.contents import examine, why_frozen
+from registry.errors import BadInput, LogFrozen, Refused, RegistryError, Unavailable
+from registry.folder import Folder
+from registry.proof.checkpoint import Checkpoint
+from registry.proof.kept import KeptCheckpoints, size_of
+from registry.proof.tlog import log_keys, open_by, origin_of
+from registry.service import Registry
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
+
+
+class Outside(NamedTuple):
+    """The last signed checkpoint in the second store: where it lies, and when it was written there (UTC)."""
+
+    path: Path
+    checkpoint: Checkpoint
+    at: datetime
+
+
+class Restored(NamedTuple):
+    """What was restored, where the folder that was there is kept, and the checkpoint that it was compared with.
+
+    `outside` is None where no checkpoint was found: then nobody can tell whether this is the newest copy. `frozen`
+    tells why the registry answers nothing from this copy; None if it does.
+    """
+
+    manifest: Manifest
+    kept: Path | None
+    outside: Outside | None
+    frozen: LogFrozen | None
+
+
+def restore(
+    archive: Path,
+    data: Path,
+    passphrase: bytes,
+    *,
+    now: datetime,
+    checkpoints: Path | None = None,
+    dry_run: bool = False,
+) -> Restored:
+    """Put the backup in the place of the data folder `data`, which may be missing or empty. Nothing is ever deleted.
+
+    `checkpoints` is the folder with the last signed checkpoints, if it is not the one beside the data folder. A dry run
+    checks everything and leaves all as it is.
+
+    Raise BadInput for anything but a whole backup, Refused if another registry is there or a process works on it,
+    CorruptHistory, LogFrozen or keys.errors.KeysError if what is in it does not fit together or does not open with this
+    passphrase. The data folder is as it was then.
+    """
+    data = data.absolute() if not data.is_symlink() else data.resolve()
+    manifest = read_archive(archive)  # (1)
+    _check_place(data, manifest)
+    with _alone(data), TemporaryDirectory(prefix=f".{data.name}.restore-", dir=data.parent) as draft:  # (2)
+        copy = Folder(Path(draft, "data"))
+        _unpack(archive, copy, manifest)
+        _check_contents(copy, passphrase, manifest)  # (3)
+        outside, frozen = _compare(copy, checkpoints or data.with_name(f"{data.name}.checkpoints"))  # (4)
+        if frozen is None:
+            _write_tiles(copy, passphrase)
+        kept = None if dry_run else _swap(copy, data, now)  # (5)
+    return Restored(manifest, kept, outside, frozen)
+
+
+def _check_place(data: Path, manifest: Manifest) -> None:
+    root = data / "keys" / "root.pem"
+    if data.exists() and not data.is_dir():
+        raise Refused(f"{data} 不是文件夹", fix="用 --data 指明数据文件夹")
+    if root.exists() and hashlib.sha256(root.read_bytes()).hexdigest() != manifest.registry:
+        raise Refused(f"{data} 是另一个登记库，这份备份不是它的", fix="用 --data 指明它自己的文件夹，或一个新文件夹")
+    if data.is_mount():
+        raise Refused(f"{data} 本身是挂载点，不能整体替换", fix="恢复到其中的一个子文件夹，再用 --data 指向它")
+    if not data.parent.is_dir():
+        raise Refused(f"文件夹 {data.parent} 不存在", fix="先建立它")
+    free = shutil.disk_usage(data.parent).free
+    if free < manifest.size:
+        raise Unavailable(f"{data.parent} 只剩 {free:,} 字节，恢复需要 {manifest.size:,} 字节", fix="腾出空间后重试")
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Keep other restores and services away, and refuse while any process has the store open."""
+    if not data.exists():
+        yield
+        return
+    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_unused(data / "registry.db")
+        yield
+    except BlockingIOError:
+        raise _in_use(data) from None
+    finally:
+        os.close(descriptor)
+
+
+def _check_unused(store: Path) -> None:
+    """A store in exclusive mode cannot be read while another connection is open, however idle that one is."""
+    if not store.exists():
+        return
+    try:
+        with closing(sqlite3.connect(store, timeout=0)) as c:
+            c.execute("PRAGMA locking_mode=EXCLUSIVE")
+            c.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _in_use(store.parent) from error
+        # damaged: that is what a restore is for
+
+
+def _in_use(data: Path) -> Refused:
+    return Refused(f"有程序正在使用 {data}", fix="先停止服务和其他命令（systemctl stop title-registry），再恢复")
+
+
+def _unpack(archive: Path, copy: Folder, manifest: Manifest) -> None:
+    copy.path.mkdir(mode=0o700)
+    if read_archive(archive, copy.path) != manifest:
+        raise Unavailable("备份文件在恢复时被改动", fix="换用另一份备份，恢复时不要写它")
+
+
+def _check_contents(copy: Folder, passphrase: bytes, manifest: Manifest) -> None:
+    found = examine(copy, passphrase, {path.name for path in copy.evidence.glob("*")})
+    registry = hashlib.sha256((copy.keys / "root.pem").read_bytes()).hexdigest()
+    if (found.head, found.checkpoint, registry) != (manifest.head, manifest.checkpoint, manifest.registry):
+        raise BadInput("备份的清单与其中的内容不符", fix="换用另一份备份")
+
+
+def _compare(copy: Folder, checkpoints: Path) -> tuple[Outside | None, LogFrozen | None]:
+    """The last checkpoint outside, and why the copy cannot be gone on with. One that it reaches becomes part of it."""
+    keys = log_keys(Keyring.load(copy.keys / "keys.json"), origin_of(copy.read_config().base_url))
+    place = copy.outside(checkpoints)
+    if not place.exists():
+        return None, None
+    try:
+        checkpoint = open_by(place.read_bytes(), keys)
+    except (RegistryError, KeysError) as error:
+        message = f"第二存储中的检查点 {place} 不是本日志签发的，或已损坏：{error}"
+        return None, LogFrozen(message, fix="核对该文件的来历，不要直接删除")
+    frozen = why_frozen(copy, checkpoint)
+    if frozen is None:
+        _adopt(copy, place.read_bytes())
+    return Outside(place, checkpoint, datetime.fromtimestamp(place.stat().st_mtime, UTC)), frozen
+
+
+def _adopt(copy: Folder, note: bytes) -> None:
+    """A checkpoint that was signed after the backup had read the others, over events that it does hold."""
+    kept = KeptCheckpoints(copy.tree / "checkpoints")
+    last = kept.last()
+    if last is None or size_of(last) < size_of(note):
+        kept.append(note)
+        write_private(copy.tree / "checkpoint", note)
+
+
+def _write_tiles(copy: Folder, passphrase: bytes) -> None:
+    """No backup holds the tiles: they follow from the events, and must have the roots that were signed."""
+    registry = Registry.open(copy.path, passphrase)
+    try:
+        registry.tlog.rebuild()
+    finally:
+        registry.close()
+
+
+def _swap(copy: Folder, data: Path, now: datetime) -> Path | None:
+    _own_like(copy.path, data if data.exists() else data.parent)
+    if not data.exists() or not any(data.iterdir()):
+        copy.path.rename(data)
+        sync_folder(data.parent)
+        return None
+    if (data / "passphrase").exists():  # of a sample: it is in no backup, and stays with the data
+        write_private(copy.path / "passphrase", (data / "passphrase").read_bytes())
+    kept = _free_name(data, now)
+    copy.path.rename(kept)  # beside, so that the old folder has its name at the very moment of the exchange
+    try:
+        sync_folder(data.parent)
+        _exchange(kept, data)
+    except BaseException:
+        kept.rename(copy.path)
+        raise
+    sync_folder(data.parent)
+    return kept
+
+
+def _own_like(path: Path, model: Path) -> None:
+    """Restored by root, the files belong to whom the folder belonged: the service must be able to open them."""
+    if os.geteuid() != 0:
+        return
+    owner = model.stat()
+    for one in (path, *path.rglob("*")):
+        os.chown(one, owner.st_uid, owner.st_gid)
+
+
+def _free_name(data: Path, now: datetime) -> Path:
+    stem = f"{data.name}.before-restore-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    names = (data.with_name(stem + (f"-{n}" if n else "")) for n in range(1000))
+    return next(name for name in names if not name.exists())
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders change places in one step, so that at no moment there is none. Raise Refused if it cannot be."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None or call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) != 0:
+        reason = os.strerror(ctypes.get_errno()) if call else "renameat2"
+        raise Refused(f"这个文件系统不能一步交换两个文件夹：{reason}", fix="恢复到一个新文件夹，再用 --data 指向它")
