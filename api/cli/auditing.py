@@ -1,24 +1,38 @@
-"""For auditors: export a history, verify it elsewhere, replay it to any moment, and say what differs between two."""
+"""For auditors: export a history, verify it elsewhere, ask about any moment, and say what differs between two."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from api.cli.common import AsOf, KnownAt, opened, option, read_date, read_moment, session_of
-from api.cli.printing import Column, Output, heading, moment, particulars, progress, show, show_list, table
+from api.cli.common import AsOf, existing_file, opened, option, read_date, session_of
+from api.cli.printing import (
+    Column,
+    Output,
+    chinese,
+    heading,
+    moment,
+    particulars,
+    progress,
+    say,
+    show,
+    show_list,
+    table,
+)
 from api.cli.timeline import word_of
-from api.cli.titles import title_columns
+from api.cli.titles import KNOWN_AT, Known, read_known, title_columns
 from api.cli.tree import Commands
 from registry import audit
-from registry.audit import Difference, Moment, Report
+from registry.audit import Difference, Moment, Report, Statistics
 from registry.catalogue.catalogue import load_catalogue
 from registry.proof.checkpoint import NoteKey
 from registry.service import Registry
+from registry.terms import Level, Obtained, Status
 
 LIVE = "live"
 
@@ -53,10 +67,16 @@ def _source(ctx: typer.Context, name: str) -> Iterator[Registry | Path]:
 def export(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    at: Annotated[
+        int | None, option("--at", metavar="SIZE", min=0, help="Size of a checkpoint that was kept; default now.")
+    ] = None,
 ) -> None:
-    """Export the whole log with what is needed to check it elsewhere. Personal data stays sealed."""
-    with opened(ctx) as registry, progress("Events", 2 * registry.log.head()) as done:
-        manifest = audit.export(registry, folder, done)
+    """Export the log up to a checkpoint with what is needed to check it elsewhere. Personal data stays sealed.
+
+    What was interrupted is in DIR.partial; the same command goes on from there, up to the size that it was begun with.
+    """
+    with opened(ctx) as registry, progress("Events", 2 * (at or registry.log.head())) as done:
+        manifest = audit.export(registry, folder, done, at=at)
     facts = {
         "Folder": folder,
         "Events": manifest.head,
@@ -73,25 +93,32 @@ def verify(
     key: Annotated[
         str | None, option("--key", metavar="LINE", help="Checkpoint key that you trust, as published; for an export.")
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        option("--checkpoint", metavar="FILE", help="A checkpoint that you kept, which it must extend; repeatable."),
+    ] = None,
     beside: Annotated[
         bool, option("--beside", help="Open sealed fields and compare with the live registry; for an export.")
     ] = False,
 ) -> None:
-    """Check an export, or the live registry: tree, folds, two officers, claims, register, signatures.
+    """Check an export, or the live registry: tree, checkpoints, folds, two officers, claims, register, signatures.
 
     Exit status 0 if there is no finding, 3 if there is one, 1 if something could not be checked.
     """
     pinned = NoteKey.parse(key) if key else None
-    if folder == LIVE and (pinned or beside):
-        raise typer.BadParameter("only for the folder of an export", param_hint="--key, --beside")
+    kept = [existing_file(path) for path in checkpoint or ()]
+    if folder == LIVE and (pinned or beside or kept):
+        raise typer.BadParameter("only for the folder of an export", param_hint="--key, --checkpoint, --beside")
     with _source(ctx, folder) as source, progress("Events") as done:
         if isinstance(source, Registry):
             report = audit.verify_live(source)
         elif beside:
             with opened(ctx) as registry:
-                report = audit.verify(source, trusted_checkpoint_key=pinned, beside=registry, progress=done)
+                report = audit.verify(
+                    source, trusted_checkpoint_key=pinned, checkpoints=kept, beside=registry, progress=done
+                )
         else:
-            report = audit.verify(source, trusted_checkpoint_key=pinned, progress=done)
+            report = audit.verify(source, trusted_checkpoint_key=pinned, checkpoints=kept, progress=done)
     _show_report(session_of(ctx).output, report)
     if not report.ok:
         raise typer.Exit(report.exit_status)
@@ -117,6 +144,9 @@ def _show_report(output: Output, report: Report) -> None:
         "Verdict": "as it must be" if report.ok else f"{sum(report.totals.values())} findings",
         "Checked": f"{report.what}, log position {report.head}, personal fields {report.personal}",
         "Tree root": report.root,
+        "Checkpoints": f"{report.checkpoints} kept, each of this history" if report.ok else report.checkpoints,
+        "Cosigned by": ", ".join(report.cosigned_by) or "nobody",
+        "Policy": report.policy or "none in it",
         "Checkpoint key": f"{report.checkpoint_key} ({trust})" if report.what == "export" else report.checkpoint_key,
         **{f"Number of {name}": count for name, count in report.counts.items()},
     }
@@ -124,12 +154,12 @@ def _show_report(output: Output, report: Report) -> None:
     show(output, report, particulars(facts), *findings)
 
 
-# replay and diff
+# replay, statistics and diff
 
 
 @app.command("replay")
-def replay(ctx: typer.Context, folder: Source = LIVE, as_of: AsOf = None, known_at: KnownAt = None) -> None:
-    """Fold the register anew, at any effective date, as known at any recorded time. No names are in it.
+def replay(ctx: typer.Context, folder: Source = LIVE, as_of: AsOf = None, known_at: Known = None) -> None:
+    """Fold the register anew, at any effective date, as known at any recorded time or position. No names are in it.
 
     Without --as-of, a title stands by its last decision, whenever that takes effect.
     """
@@ -139,6 +169,49 @@ def replay(ctx: typer.Context, folder: Source = LIVE, as_of: AsOf = None, known_
         show_list(session_of(ctx).output, rows, columns, empty="No title was recorded by then.")
 
 
+@app.command("statistics")
+def statistics(ctx: typer.Context, folder: Source = LIVE, as_of: AsOf = None, known_at: Known = None) -> None:
+    """Count the register, at any effective date, as known at any recorded time or position.
+
+    Without --as-of, a title stands by its last decision, whenever that takes effect.
+    """
+    with _source(ctx, folder) as source:
+        found = audit.replay_statistics(source, as_of, known_at)
+    show(session_of(ctx).output, found, *_drawn(found))
+
+
+def _drawn(found: Statistics) -> list[Any]:
+    facts = {"Titles": found.titles, "Holders": found.holders, "With a certificate": found.certified}
+    facts |= {f"Papers {state}": count for state, count in found.papers.items()}
+    return [
+        particulars(facts),
+        *_counted("By authority", found.by_authority, ("Authority", str), ("Level", _level), ("Status", _status)),
+        *_counted("By series", found.by_series, ("Series", str), ("Level", _level)),
+        *_counted("By year of the award", found.by_year, ("Year", str), ("Obtained", _obtained)),
+    ]
+
+
+def _counted(title: str, rows: Sequence[tuple[Any, ...]], *columns: tuple[str, Any]) -> list[Any]:
+    drawn = [_column(name, at, text) for at, (name, text) in enumerate(columns)]
+    return [heading(title), table(rows, (*drawn, _column("Titles", -1, str)))] if rows else []
+
+
+def _column(name: str, at: int, text: Callable[[Any], str]) -> Column:
+    return Column(name, lambda row: text(row[at]))
+
+
+def _level(word: str) -> str:
+    return chinese(Level, word)
+
+
+def _status(word: str) -> str:
+    return chinese(Status, word)
+
+
+def _obtained(word: str) -> str:
+    return chinese(Obtained, word)
+
+
 _DIFFERENCES = (
     Column("Title", lambda one: one[0]),
     Column("Field", lambda one: one[2].field if one[1] == "changed" else one[1]),
@@ -146,6 +219,11 @@ _DIFFERENCES = (
     Column("B", lambda one: one[2].after, fold=True),
     Column("By", lambda one: f"{word_of(one[2].made_by.name)} #{one[2].made_by.position}"),
     Column("Recorded", lambda one: moment(one[2].made_by.recorded_at)[:16]),
+)
+_FIGURES: tuple[Column, ...] = (
+    Column("Figure", lambda one: " ".join((one.figure, *one.of)), fold=True),
+    Column("A", lambda one: one.before),
+    Column("B", lambda one: one.after),
 )
 _SIDE = "Folder of an export, or: live."
 
@@ -159,21 +237,28 @@ def diff(
         date | None, option("--as-of-a", parser=read_date, metavar="DATE", help="Effective date of A.")
     ] = None,
     known_at_a: Annotated[
-        datetime | None, option("--known-at-a", parser=read_moment, metavar="TIME", help="Recorded time of A.")
+        Any, option("--known-at-a", parser=read_known, metavar=KNOWN_AT, help="Recorded time or log position of A.")
     ] = None,
     as_of_b: Annotated[
         date | None, option("--as-of-b", parser=read_date, metavar="DATE", help="Effective date of B.")
     ] = None,
     known_at_b: Annotated[
-        datetime | None, option("--known-at-b", parser=read_moment, metavar="TIME", help="Recorded time of B.")
+        Any, option("--known-at-b", parser=read_known, metavar=KNOWN_AT, help="Recorded time or log position of B.")
     ] = None,
 ) -> None:
-    """Say what differs between the register at two moments, and which fact made each difference."""
+    """Say what differs between the register at two moments, which fact made each difference, and which figures."""
     output = session_of(ctx).output
     with _source(ctx, a) as left, _source(ctx, b) as right:
-        found = audit.diff(Moment(left, as_of_a, known_at_a), Moment(right, as_of_b, known_at_b))
-        items = _fields(found) if output is Output.TABLE else found
-        show_list(output, items, _DIFFERENCES, empty="Nothing differs.")
+        sides = Moment(left, as_of_a, known_at_a), Moment(right, as_of_b, known_at_b)
+        found, figures = audit.diff(*sides), audit.diff_statistics(*sides)
+        if output is not Output.TABLE:
+            show_list(output, chain(found, figures), (), empty="")
+            return
+        counted = list(figures)
+        show_list(output, _fields(found), _DIFFERENCES, empty="No title differs." if counted else "Nothing differs.")
+        if counted:
+            say("Figures that differ:")
+            show_list(output, counted, _FIGURES, empty="")
 
 
 def _fields(differences: Iterator[Difference]) -> Iterator[tuple[str, str, Any]]:

@@ -1,7 +1,7 @@
 """The register of titles, and one title with its history."""
 
 import sys
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
@@ -10,11 +10,11 @@ import typer
 from api.cli.common import (
     AsOf,
     Authority,
-    KnownAt,
     opened,
     option,
     read_kind,
     read_level,
+    read_moment,
     read_status,
     series_named,
     session_of,
@@ -22,13 +22,15 @@ from api.cli.common import (
 from api.cli.printing import Column, chinese, heading, moment, particulars, say, show, show_list, table
 from api.cli.timeline import timeline
 from api.cli.tree import Commands
+from registry.audit import Listed, day_of, holder_at, title_at, titles_at
 from registry.catalogue.catalogue import Catalogue
 from registry.holders.identity import parse
 from registry.holders.person import Identity
-from registry.register.register import Query
+from registry.log.log import KnownAt, as_known
+from registry.register.register import Found, Query
 from registry.register.rows import TitleRow
 from registry.service import Registry
-from registry.terms import IdentityKind, Level, Status, civil_date
+from registry.terms import IdentityKind, Level, Status
 from registry.titles.code import format_code
 from registry.titles.events import Particulars
 from registry.titles.state import Title
@@ -42,6 +44,25 @@ IdentityNumber = Annotated[
 Kind = Annotated[
     IdentityKind | None,
     option("--identity-kind", parser=read_kind, metavar="KIND", help="Kind of document, such as passport or 护照."),
+]
+
+
+def read_known(text: str | KnownAt) -> KnownAt:
+    """An instant with its offset, or a log position (0: nothing was known). Ends with a usage error for neither."""
+    if isinstance(text, str) and text.strip().isascii() and text.strip().isdigit():
+        return int(text)
+    return text if isinstance(text, int) else read_moment(text)
+
+
+KNOWN_AT = "TIME|POSITION"
+Known = Annotated[
+    Any,  # of KnownAt; the framework takes no union, the parser sees to it
+    option(
+        "--known-at",
+        parser=read_known,
+        metavar=KNOWN_AT,
+        help="Recorded time asked about, with its offset, or a log position; default now.",
+    ),
 ]
 Country = Annotated[str | None, option("--country", metavar="ABC", help="Country of a passport (ISO 3166 alpha-3).")]
 
@@ -106,8 +127,10 @@ def list_titles(
     ] = None,
     limit: Annotated[int, option("--limit", metavar="N", min=1, max=1000, help="At most so many [default: 50].")] = 50,
     cursor: Annotated[str | None, option("--cursor", metavar="CURSOR", help="Go on after an earlier page.")] = None,
+    as_of: AsOf = None,
+    known_at: Known = None,
 ) -> None:
-    """List titles of the register."""
+    """List titles of the register, now or as they stood at any moment, with the names in force then."""
     with opened(ctx) as registry:
         holder = registry.holder_of(read_identity(identity, identity_kind, country)) if identity else None
         query = Query(
@@ -120,7 +143,10 @@ def list_titles(
             authority=registry.catalogue.authority(authority).code if authority else None,
             status=status,
         )
-        found = registry.register.search(query, today=registry.today, limit=limit, cursor=cursor)
+        if as_of is None and known_at is None:
+            found: Found | Listed = registry.register.search(query, today=registry.today, limit=limit, cursor=cursor)
+        else:
+            found = titles_at(registry, query, as_of, known_at, limit=limit, cursor=cursor)
         rows = [] if identity and holder is None else [title_item(row, name) for row, name in found.rows]
         empty = "No title matches. Not found does not mean that there is none under another spelling."
         show_list(session_of(ctx).output, rows, title_columns(registry.catalogue), empty=empty)
@@ -134,24 +160,25 @@ def show_title(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="Certificate number, or the id of a title.")],
     authority: Authority = None,
     as_of: AsOf = None,
-    known_at: KnownAt = None,
+    known_at: Known = None,
 ) -> None:
     """Show one title: particulars, standing, certificates, and what happened, with both clocks."""
     with opened(ctx) as registry:
         stream = registry.find_title(number, authority)
-        title = registry.title(stream, known_at=known_at)
+        title = title_at(registry, stream, known_at)
         item = _item(registry, title, as_of, known_at)
         show(session_of(ctx).output, item, *_drawn(registry, title, item))
 
 
-def _item(registry: Registry, title: Title, as_of: date | None, known_at: datetime | None) -> dict[str, Any]:
+def _item(registry: Registry, title: Title, as_of: date | None, known_at: KnownAt | None) -> dict[str, Any]:
     """Everything about one title, on that date, as known then."""
-    status, decision = title.standing(as_of or civil_date(known_at or registry.clock()))
-    events = [event for event in registry.history(title.id) if known_at is None or event.recorded_at <= known_at]
+    day = day_of(registry, as_of, known_at)
+    status, decision = title.standing(day)
+    events = list(as_known(registry.history(title.id), known_at))
     return {
         "title": title.id,
         "holder": title.holder,
-        "name": registry.holder(title.holder).name(as_of) or "[erased]",
+        "name": holder_at(registry, title.holder, known_at).name(day) or "[erased]",
         "award": title.award,
         "paper": title.paper,
         "as_of": as_of,
@@ -172,6 +199,11 @@ def _item(registry: Registry, title: Title, as_of: date | None, known_at: dateti
         "proposals": [one.fact.proposal for one in title.proposals],
         "timeline": timeline(events),
     }
+
+
+def known_text(known_at: KnownAt) -> str:
+    """What was asked about, for people."""
+    return f"log position {known_at}" if isinstance(known_at, int) else moment(known_at)
 
 
 def award_facts(registry: Registry, award: Particulars) -> dict[str, object]:
@@ -211,7 +243,7 @@ _CERTIFICATES = (
 def _drawn(registry: Registry, title: Title, item: dict[str, Any]) -> list[Any]:
     status: Status = item["status"]
     asked = f" on {item['as_of']}" if item["as_of"] else ""
-    known = f", as known at {moment(item['known_at'])}" if item["known_at"] else ""
+    known = f", as known at {known_text(item['known_at'])}" if item["known_at"] is not None else ""
     facts = {"Name": item["name"], **award_facts(registry, title.award)}
     if title.paper:
         facts["Paper"] = f"{title.paper.number} ({title.paper.issued_on or '发证日期不详'})"

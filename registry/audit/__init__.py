@@ -1,25 +1,37 @@
-"""For auditors: export the log, check it elsewhere, replay it to any moment, and say what differs between two."""
+"""For auditors: export the log, check it elsewhere, ask about any moment, and say what differs between two."""
 
-from registry.audit.diff import Changed, Difference, Made, Moment, diff
+from registry.audit.diff import Changed, Difference, Figure, Made, Moment, diff, diff_statistics
 from registry.audit.export import export
 from registry.audit.findings import Code, Finding, Report
 from registry.audit.layout import Manifest
 from registry.audit.live import verify_live
-from registry.audit.replay import replay
+from registry.audit.lookup import Listed, day_of, holder_at, title_at, titles_at
+from registry.audit.replay import replay, replay_statistics
+from registry.audit.statistics import Statistics, statistics
 from registry.audit.verify import verify
 
 __all__ = [
     "Changed",
     "Code",
     "Difference",
+    "Figure",
     "Finding",
+    "Listed",
     "Made",
     "Manifest",
     "Moment",
     "Report",
+    "Statistics",
+    "day_of",
     "diff",
+    "diff_statistics",
     "export",
+    "holder_at",
     "replay",
+    "replay_statistics",
+    "statistics",
+    "title_at",
+    "titles_at",
     "verify",
     "verify_live",
 ]

@@ -1,6 +1,6 @@
-"""What differs between the register at two moments, and which facts made each difference."""
+"""What differs between the register at two moments: titles, which facts made each difference, and the figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from registry.audit.compare import side_by_side
+from registry.audit.layout import Row
 from registry.audit.rebuild import by_stream
-from registry.audit.replay import title_events
-from registry.log.log import Log
-from registry.log.mapper import decode
+from registry.audit.replay import decoded, replay_statistics, stored_events
+from registry.log.log import KnownAt, Log, as_known
 from registry.register.rows import TitleRow, title_row
 from registry.titles.state import TITLES, Title
 
@@ -24,11 +24,11 @@ _FIELDS = TitleRow.__struct_fields__
 
 @dataclass(frozen=True)
 class Moment:
-    """Where to look (a log or an export), on which effective date, as known at which recorded time; None is now."""
+    """Where to look (a log or an export), on which effective date, as known at which time or position; None is now."""
 
     source: "Log | Registry | Path"
     as_of: date | None = None
-    known_at: datetime | None = None
+    known_at: KnownAt | None = None
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -63,6 +63,16 @@ class Difference(msgspec.Struct, frozen=True):
         return sorted({one.made_by for one in self.fields}, key=lambda made: made.position)
 
 
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of the statistics that differs: what it counts ("by_year", ["2021", "review"]), and both numbers."""
+
+    kind: Literal["figure"] = "figure"
+    figure: str
+    of: tuple[str, ...]
+    before: int
+    after: int
+
+
 class _Told(NamedTuple):
     """A title at one moment: its row, and the fact that last set each field."""
 
@@ -81,19 +91,33 @@ def diff(a: Moment, b: Moment) -> Iterator[Difference]:
             yield _difference(title, before, after)
 
 
+def diff_statistics(a: Moment, b: Moment) -> Iterator[Figure]:
+    """The figures of the statistics that differ between two moments; what is counted nowhere is 0."""
+    before, after = (replay_statistics(one.source, one.as_of, one.known_at).figures() for one in (a, b))
+    for counted in sorted({*before, *after}):
+        old, new = before.get(counted, 0), after.get(counted, 0)
+        if old != new:
+            yield Figure(figure=counted[0], of=counted[1:], before=old, after=new)
+
+
 def _told(moment: Moment) -> Iterator[tuple[str, _Told]]:
-    for stream, rows in by_stream(title_events(moment.source)):
+    for stream, rows in by_stream(stored_events(moment.source, TITLES)):
         title: Title | None = None
         told = _Told({}, {})
-        for position, _, version, name, state in rows:
-            event = decode(stream, version, name, state, position)
-            if moment.known_at is not None and event.recorded_at > moment.known_at:
-                continue
+        names = dict[int, str]()
+        for event in as_known(decoded(_noted(rows, names)), moment.known_at):
             title = TITLES.evolve(title, event)
-            made = Made(position, stream, version, name, event.recorded_at)
+            made = Made(event.position, stream, event.version, names[event.position], event.recorded_at)
             told = _set(told, title_row(title, moment.as_of), made)
         if title is not None:
             yield stream, told
+
+
+def _noted(rows: Iterable[Row], names: dict[int, str]) -> Iterator[Row]:
+    """Note under which name each event is stored; an upcast fact no longer tells."""
+    for row in rows:
+        names[row[0]] = row[3]
+        yield row
 
 
 def _set(told: _Told, row: TitleRow, made: Made) -> _Told:

@@ -2,20 +2,22 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
 
 from keys.errors import KeysError
 from keys.keyring import Keyring
-from keys.signing import PublicKey, Purpose
 from registry.audit import layout
 from registry.audit.findings import Code, Finding, Findings
 from registry.audit.layout import Manifest, Row
 from registry.audit.scratch import Scratch, batches
+from registry.audit.statistics import Statistics
 from registry.errors import BadInput, CorruptHistory, RegistryError
-from registry.proof.checkpoint import Checkpoint, NoteKey, open_checkpoint, open_note
+from registry.proof.checkpoint import NoteKey, open_note
+from registry.proof.policy import Policy
+from registry.proof.tlog import log_keys
 
 T = TypeVar("T")
 
@@ -71,10 +73,11 @@ class ExportFiles:
         """Check size and hash of every listed file; a file that is not listed, or not a plain file, is a finding."""
         for name in sorted({*manifest.files, *layout.REQUIRED}):
             self._check_file(name, manifest)
+        known = {*manifest.files, layout.MANIFEST, layout.MANIFEST_NOTE}
+        known |= {parent.as_posix() for name in manifest.files for parent in PurePosixPath(name).parents}
         for path in sorted(self.directory.rglob("*")):
             name = path.relative_to(self.directory).as_posix()
-            known = name in manifest.files or name in (layout.MANIFEST, layout.MANIFEST_NOTE, layout.REFERENCE)
-            if not known or path.is_symlink():
+            if name not in known or path.is_symlink():
                 self._add(Code.FILE_UNLISTED, "清单中没有的文件", name)
 
     def _check_file(self, name: str, manifest: Manifest) -> None:
@@ -96,23 +99,67 @@ class ExportFiles:
         """The public keys; None, with a finding, if they cannot be read. The checkpoint key must be among them."""
         try:
             keyring = Keyring.load(self.directory / layout.KEYS)
+            own = log_keys(keyring, key.name) if key else [None]
         except KeysError as error:
             self._add(Code.KEYS, error.message, layout.KEYS)
             return None
-        own = [_note_key(key.name, keyring.find(one.kid)) for one in keyring.records] if key else [None]
         if key not in own:
             self._add(Code.KEYS, "公钥环中没有签署检查点的公钥", layout.KEYS)
         return keyring
 
-    def checkpoint(self, key: NoteKey) -> Checkpoint | None:
-        """The signed checkpoint; None, with a finding, if it does not hold."""
+    def policy(self) -> Policy | None:
+        """Whose cosignatures are asked for; None if the export has no policy, or, with a finding, an unreadable one."""
+        path = self.directory / layout.POLICY
         try:
-            return open_checkpoint((self.directory / layout.CHECKPOINT).read_bytes(), key)
-        except (RegistryError, KeysError) as error:
-            self._add(Code.CHECKPOINT, error.message, layout.CHECKPOINT)
+            return Policy.parse(path.read_bytes()) if path.is_file() else None
+        except (RegistryError, OSError) as error:
+            self._add(Code.POLICY, f"见证策略无法读取：{error}", layout.POLICY)
+            return None
+
+    def note(self) -> bytes | None:
+        """The newest checkpoint as it was signed; None if the file is missing, which is a finding already."""
+        try:
+            return (self.directory / layout.CHECKPOINT).read_bytes()
         except OSError:
-            pass  # a missing file is a finding already
-        return None
+            return None
+
+    def tile(self, name: str) -> bytes | None:
+        """The bytes of a tile or entry bundle; None if there is no such file."""
+        path = self.directory / name
+        try:
+            return None if path.is_symlink() else path.read_bytes()
+        except OSError:
+            return None
+
+    def check_kit(self, manifest: Manifest | None) -> None:
+        """The program in the export is the one that goes with this version of ours."""
+        found, own = self.tile(layout.KIT), layout.kit()
+        if found is None or found == own:
+            return  # a missing file is a finding already
+        digests = {"expected": hashlib.sha256(own).hexdigest(), "found": hashlib.sha256(found).hexdigest()}
+        if manifest is not None and manifest.product != layout.product():
+            message = f"导出由 {manifest.product} 制作，其中的核验程序无法由本版本核对"
+            self._add(Code.KIT_OTHER, message, layout.KIT, **digests)
+        else:
+            self._add(Code.KIT, "导出中的核验程序不是本版本所附的那一个，不要运行它", layout.KIT, **digests)
+
+    def check_statistics(self, rebuilt: Statistics) -> None:
+        """The figures in the export are those of the rebuilt register, in their one form."""
+        path = self.directory / layout.STATISTICS
+        try:
+            data = path.read_bytes()
+            found = msgspec.json.decode(data, type=Statistics).figures()
+        except OSError:
+            return  # a finding already
+        except ValueError as error:
+            self._add(Code.STATISTICS, f"统计无法读取：{error}", layout.STATISTICS)
+            return
+        expected = rebuilt.figures()
+        for counted in sorted(one for one in {*expected, *found} if expected.get(one) != found.get(one)):
+            numbers = {"expected": str(expected.get(counted, 0)), "found": str(found.get(counted, 0))}
+            self._add(Code.STATISTICS, "统计与登记簿不符", layout.STATISTICS, field=" ".join(counted), **numbers)
+        if expected == found and data != rebuilt.encode():
+            self._add(Code.STATISTICS, "统计的写法或次序不规范", layout.STATISTICS)
 
     def reference_digest(self) -> str:
         """The digest of the reference data: SHA-256 of what `sha256sum` lists for the files in order of name."""
@@ -144,10 +191,6 @@ class ExportFiles:
 
     def _add(self, code: Code, message: str, file: str, **more: Any) -> None:
         self._findings.add(Finding(code=code, message=message, file=file, **more))
-
-
-def _note_key(name: str, key: PublicKey) -> NoteKey | None:
-    return NoteKey.of(name, key) if key.purpose is Purpose.CHECKPOINT else None
 
 
 def sorted_events(directory: Path) -> Iterator[Row]:

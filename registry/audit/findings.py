@@ -27,6 +27,9 @@ class Code(StrEnum):
     KEYS = "keys-unreadable"
     KEY_NOT_PINNED = "key-not-pinned"
     REFERENCE = "reference-differs"
+    KIT = "kit-differs"
+    KIT_OTHER = "kit-of-another-version"
+    POLICY = "policy-unreadable"
     # the log as a whole
     POSITION_GAP = "position-gap"
     POSITION_REPEATED = "position-repeated"
@@ -36,6 +39,16 @@ class Code(StrEnum):
     TAIL_MISSING = "tail-missing"
     TREE_ROOT = "tree-root"
     LIVE_DIFFERS = "live-log-differs"
+    FROZEN = "log-frozen"
+    # checkpoints that were kept, and the tiles
+    KEPT = "checkpoints-unreadable"
+    KEPT_SIGNATURE = "checkpoints-signature"
+    KEPT_ORDER = "checkpoints-order"
+    FORK = "fork"
+    BEYOND = "checkpoint-beyond"
+    COSIGNATURE = "cosignature"
+    ENTRIES = "entries-differ"
+    TILE = "tile-differs"
     # single streams
     EVENT = "event-unreadable"
     VERSION = "version-order"
@@ -50,6 +63,8 @@ class Code(StrEnum):
     CERTIFICATE = "certificate-form"
     CERTIFICATE_KEY = "certificate-key"
     CERTIFICATE_SIGNATURE = "certificate-signature"
+    CERTIFICATE_LEAF = "certificate-leaf"
+    CERTIFICATE_DIGEST = "certificate-digest"
     # claims and register against the rebuilt ones
     CLAIM_CONFLICT = "claim-conflict"
     CLAIM_MISSING = "claim-missing"
@@ -59,6 +74,7 @@ class Code(StrEnum):
     ROW_MISSING = "row-missing"
     ROW_EXTRA = "row-extra"
     ROW_DIFFERS = "row-differs"
+    STATISTICS = "statistics-differ"
     # what could not be checked
     UNREADABLE = "could-not-read"
 
@@ -81,7 +97,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def exit_status(self) -> Literal[1, 3]:
         """3: the audit says no. 1: it could not be checked."""
-        return 1 if self.code is Code.UNREADABLE else 3
+        return 1 if self.code in (Code.UNREADABLE, Code.KIT_OTHER) else 3
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +105,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     `pinned` tells whether the checkpoint key was the auditor's own copy; if not, the export vouches for itself and
     `checkpoint_key` is to be compared with the published one. `personal` tells whether sealed fields were opened.
-    `findings` holds at most 20 of a code; `totals` counts all.
+    `checkpoints` counts the kept checkpoints that hold; `cosigned_by` names the keys that cosigned the newest one (the
+    log's own ML-DSA-44 key has the log's name), `policy` tells whether they are enough by the policy in the export
+    (None: it has none). `findings` holds at most 20 of a code; `totals` counts all.
     """
 
     what: Literal["export", "live"]
@@ -99,6 +117,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_key: str
     personal: Literal["opened", "sealed"]
     counts: dict[str, int]
+    checkpoints: int = 0
+    cosigned_by: Sequence[str] = ()
+    policy: Literal["met", "not met"] | None = None
     totals: dict[str, int]
     findings: Sequence[Finding]
 

@@ -3,9 +3,14 @@
 events.jsonl     one line an event, in log order; "state" holds the stored bytes as they are
 claims.jsonl     one line a claim, all but the identity claims, in order of scope and key
 register.jsonl   one line a row of the register (papers, proposals, titles), without names
+statistics.json  the figures of the register
+checkpoint       the newest signed size and root of the tree over all events, with whatever cosignatures it has
+checkpoints      every checkpoint that was published up to that size, oldest first, each followed by one empty line
+tile/            the tree and its leaf entries as tiles (C2SP tlog-tiles), exactly those of that size
+policy           whose cosignatures are asked for (C2SP tlog-policy), if there is one
 keys.json        the public keys (JWK Set); root.pem, chain.pem the certificates above document signatures
 reference/       the reference data: title series, codes, authorities, plans
-checkpoint       the signed size and root of the tree over all events
+verify_export.py a program that checks all this without sharing code with this one
 manifest.json    head, counts, and size and SHA-256 of every file above
 manifest.note    the signed SHA-256 of manifest.json
 """
@@ -14,6 +19,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +28,15 @@ import msgspec
 from registry.errors import CorruptHistory
 from registry.register.rows import PaperRow, ProposalRow, TitleRow
 
-SCHEMA = "title-registry/export/1"
+SCHEMA = "title-registry/export/2"
 EVENTS, CLAIMS, REGISTER = "events.jsonl", "claims.jsonl", "register.jsonl"
 KEYS, ROOT_CERTIFICATE, CHAIN = "keys.json", "root.pem", "chain.pem"
-REFERENCE, CHECKPOINT = "reference", "checkpoint"
+STATISTICS, REFERENCE, POLICY, KIT = "statistics.json", "reference", "policy", "verify_export.py"
+CHECKPOINT, CHECKPOINTS, TILES = "checkpoint", "checkpoints", "tile/"
 MANIFEST, MANIFEST_NOTE = "manifest.json", "manifest.note"
-REQUIRED = (EVENTS, CLAIMS, REGISTER, KEYS, ROOT_CERTIFICATE, CHAIN, CHECKPOINT)
-FILE_NAME = re.compile(r"(reference/)?[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)?")
+REQUIRED = (EVENTS, CLAIMS, REGISTER, STATISTICS, KEYS, ROOT_CERTIFICATE, CHAIN, CHECKPOINT, CHECKPOINTS, KIT)
+_TILE = r"tile/(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?"
+FILE_NAME = re.compile(rf"{_TILE}|(reference/)?[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)?")
 # The claims of this scope stay at home: their keys are made from identity numbers. So do the names of the register.
 IDENTITY = "identity"
 ROWS: dict[str, type[msgspec.Struct]] = {"papers": PaperRow, "proposals": ProposalRow, "titles": TitleRow}
@@ -153,6 +161,16 @@ def read_row(line: bytes) -> tuple[str, msgspec.Struct]:
     if _encode(RowLine(one.table, msgspec.Raw(_encode(row)))) != line:
         raise ValueError("not in the one form")
     return one.table, row
+
+
+def product() -> str:
+    """What this program calls itself in a manifest."""
+    return f"title-registry {version('title-registry')}"
+
+
+def kit() -> bytes:
+    """The program that goes with every export, as this version of ours has it."""
+    return Path(__file__).with_name(KIT).read_bytes()
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:

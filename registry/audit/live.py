@@ -1,16 +1,20 @@
 """The same checks straight over the live store, with the data keys: after every test step, and in `doctor`."""
 
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from registry.audit.checkpoints import KeptNotes, Keys, Watch, open_note, witnessed
 from registry.audit.compare import check_links, compare_claims, compare_rows, counts_of
 from registry.audit.findings import Code, Finding, Findings, Report
-from registry.audit.layout import REFERENCE
+from registry.audit.layout import CHECKPOINT, REFERENCE
 from registry.audit.order import Order
 from registry.audit.rebuild import Rebuild
 from registry.audit.scratch import Scratch, kept_claims
+from registry.audit.tiling import Tiling
 from registry.audit.verify import opener
-from registry.errors import Unavailable
+from registry.errors import CorruptHistory, Unavailable
+from registry.proof.tiles import TileStore
 from registry.register import tables
 
 if TYPE_CHECKING:
@@ -20,26 +24,32 @@ _ATTEMPTS = 5
 
 
 def verify_live(registry: "Registry") -> Report:
-    """Check log, claims (identity too), register (names too) and certificates of a live registry, as of one moment.
+    """Check log, tree, claims (identity too), register (names too) and certificates of a live registry at one moment.
+
+    Every checkpoint that was ever published and every tile of the newest one are compared with the events; that the
+    log has gone on since is no finding.
 
     Raise Unavailable if other processes keep moving the register on while this one looks.
     """
     for _ in range(_ATTEMPTS):
+        published = registry.tlog.published()  # before the snapshot, so that its events are in there
+        frozen = registry.continuity.examine()
         with registry.log.snapshot():
             head = registry.log.head()
             registry.register.catch_up()
             with registry.register.snapshot():
                 if registry.register.position == head:
-                    return _verify(registry, head)
+                    return _verify(registry, head, published, frozen)
     raise Unavailable("登记簿一直在变动，没有取得一致的时刻", fix="稍后再试")
 
 
-def _verify(registry: "Registry", head: int) -> Report:
+def _verify(registry: "Registry", head: int, published: bytes | None, frozen: str | None) -> Report:
     findings = Findings()
+    if frozen:
+        findings.add(Finding(code=Code.FROZEN, message=frozen))
+    keys = Keys(registry.tlog.keys(), registry.tlog.cosigner_keys())
     with closing(Scratch()) as scratch:
-        order = Order(findings)
-        for row in registry.log.recorder.rows_by_position(0, head):
-            order.take(row)
+        order, count = _tree(registry, head, published, keys, findings)
         _compare(registry, head, scratch, findings)
         counts = counts_of(scratch, order)
     return Report(
@@ -50,9 +60,39 @@ def _verify(registry: "Registry", head: int) -> Report:
         checkpoint_key="",
         personal="opened",
         counts=counts,
+        checkpoints=count,
+        cosigned_by=witnessed(published, keys, None).by if published else (),
         totals=dict(findings.totals),
         findings=findings.kept,
     )
+
+
+def _tree(
+    registry: "Registry", head: int, published: bytes | None, keys: Keys, findings: Findings
+) -> tuple[Order, int]:
+    """The tree over the stored events, and how many kept checkpoints it agrees with."""
+    tlog = registry.tlog
+    newest = open_note(published, keys, Code.CHECKPOINT, findings, file=CHECKPOINT) if published else None
+    size = newest.size if newest else 0
+    kept = KeptNotes(tlog.kept.path, keys, findings, up_to=size)
+    tlog.tiles.forget()
+    order = Order(findings, size, Watch(iter(kept), findings), Tiling(_reader(tlog.tiles), findings, size))
+    for row in registry.log.recorder.rows_by_position(0, head):
+        order.take(row)
+    order.end()
+    if newest:
+        order.contain(newest)
+    return order, kept.count
+
+
+def _reader(tiles: TileStore) -> Callable[[str], bytes | None]:
+    def read(name: str) -> bytes | None:
+        try:
+            return tiles.read(name)
+        except CorruptHistory:
+            return b""
+
+    return read
 
 
 def _compare(registry: "Registry", head: int, scratch: Scratch, findings: Findings) -> None:

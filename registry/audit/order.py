@@ -1,22 +1,36 @@
-"""The log as a whole: positions without a gap, and the tree over every stored event, in flat memory."""
+"""The log as a whole: positions without a gap, and the tree over every stored event, in flat memory.
 
+While the tree grows, it is compared with the checkpoints that were signed and with the tiles, if there are any to see.
+"""
+
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from registry.audit.checkpoints import Watch
 from registry.audit.findings import Code, Finding, Findings
 from registry.audit.layout import Row
+from registry.audit.tiling import Tiling
 from registry.errors import CorruptHistory
 from registry.proof.checkpoint import Checkpoint
-from registry.proof.leaf import stored_leaf_hash
-from registry.proof.tree import RightEdge
+from registry.proof.leaf import leaf_entry
+from registry.proof.tree import RightEdge, leaf_hash
 
 
 class Order:
     """Goes over events in log order; afterwards it knows how many there were and the roots."""
 
-    def __init__(self, findings: Findings, watched: int | None = None) -> None:
+    def __init__(
+        self,
+        findings: Findings,
+        watched: int | None = None,
+        watch: Watch | None = None,
+        tiling: Tiling | None = None,
+    ) -> None:
         """`watched`: also keep the root that the tree had at this size."""
         self._findings, self._watched = findings, watched
+        self._watch, self._tiling = watch or Watch(iter(()), findings), tiling
+        self._tiled = 0 if tiling is None else sys.maxsize if tiling.size is None else tiling.size
         self._edge = RightEdge()
         self._before = self._highest = 0
         self.root_then: bytes | None = self._edge.root() if watched == 0 else None
@@ -35,13 +49,27 @@ class Order:
         self._before, self._highest = row[0], max(row[0], self._highest)
         self.last = row
         try:
-            self._edge.append(stored_leaf_hash(*row))
+            self._grow(leaf_entry(*row))
         except CorruptHistory as error:
             self._findings.add(
                 Finding(code=Code.EVENT, message=error.message, position=row[0], stream=row[1], version=row[2])
             )
-        if self._edge.size == self._watched:
-            self.root_then = self._edge.root()
+
+    def _grow(self, entry: bytes) -> None:
+        edge, leaf = self._edge, leaf_hash(entry)
+        edge.append(leaf)
+        if edge.size == self._watched:
+            self.root_then = edge.root()
+        if edge.size == self._watch.size:
+            self._watch.look(edge)
+        if self._tiling is not None and edge.size <= self._tiled:
+            self._tiling.take(entry, leaf)
+
+    def end(self) -> None:
+        """No more events: say which checkpoints lie beyond, and look at the last tiles."""
+        self._watch.end(self.size)
+        if self._tiling is not None:
+            self._tiling.end()
 
     @property
     def size(self) -> int:
@@ -70,15 +98,20 @@ class Order:
         )
 
     def compare(self, checkpoint: Checkpoint) -> None:
-        """Compare with a signed checkpoint (of the watched size)."""
-        if checkpoint.size == self.size and checkpoint.root == self.root:
-            return
-        sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+        """Compare with the signed checkpoint (of the watched size) that must cover everything."""
+        self.contain(checkpoint)
+        if checkpoint.size < self.size and checkpoint.root == self.root_then:
+            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+            message = "检查点早于这份日志，其后的事件没有签名"
+            self._findings.add(Finding(code=Code.CHECKPOINT_OLDER, message=message, **sizes))
+
+    def contain(self, checkpoint: Checkpoint) -> None:
+        """Compare with a signed checkpoint (of the watched size) after which the log may have gone on."""
         if checkpoint.size > self.size:
-            found = Finding(code=Code.TAIL_MISSING, message="事件少于检查点所签的数目，末尾被截去", **sizes)
-        elif checkpoint.size < self.size and checkpoint.root == self.root_then:
-            found = Finding(code=Code.CHECKPOINT_OLDER, message="检查点早于这份日志，其后的事件没有签名", **sizes)
-        else:
+            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+            message = "事件少于检查点所签的数目，末尾被截去"
+            self._findings.add(Finding(code=Code.TAIL_MISSING, message=message, **sizes))
+        elif checkpoint.root != self.root_then:
             roots: dict[str, Any] = {"expected": checkpoint.root.hex(), "found": (self.root_then or self.root).hex()}
-            found = Finding(code=Code.TREE_ROOT, message="存储的字节与检查点所签的根不符", **roots)
-        self._findings.add(found)
+            message = "存储的字节与检查点所签的根不符"
+            self._findings.add(Finding(code=Code.TREE_ROOT, message=message, **roots))

@@ -14,6 +14,7 @@ from keys.errors import KeysError
 from keys.keyring import Keyring
 from keys.vault import DataKey
 from registry.audit import laws
+from registry.audit.certificates import certificates
 from registry.audit.findings import Code, Finding, Findings
 from registry.audit.layout import Row
 from registry.audit.scratch import BATCH, Scratch
@@ -73,12 +74,12 @@ class Rebuild:
     def _take(self, stream: str, rows: Iterator[Row]) -> int:
         events = list(rows)
         try:
-            state = self._fold(stream, events)
+            kind = _kind(stream)
+            state = self._fold(kind, events)
         except _StreamBroken as broken:
             self._findings.add(broken.args[0])
             return len(events)
         self._judge(stream, state)
-        kind = kind_of(stream)
         self._scratch.put_stream(stream, kind.claims(state, self._index), laws.links(state))
         self._states.append((stream, state))
         if len(self._states) >= BATCH:
@@ -90,14 +91,14 @@ class Rebuild:
         self._scratch.put_states(self._states)
         self._states.clear()
 
-    def _fold(self, stream: str, rows: Iterable[Row]) -> Any:
-        kind, state = _kind(stream), None
+    def _fold(self, kind: Kind[Any], rows: Iterable[Row]) -> Any:
+        state = None
         for expected, row in enumerate(rows, 1):
             if row[2] != expected:
                 raise _broken(row, Code.VERSION, "版本号不连续", expected=str(expected), found=str(row[2]))
             event = self._open(_decoded(row))
             if self._keyring:
-                for finding in laws.before(state, event):
+                for finding in laws.before(state, row[3], event):
                     self._findings.add(finding)
             try:
                 state = kind.evolve(state, event)
@@ -133,7 +134,7 @@ class Rebuild:
         if isinstance(state, Adopted):
             self.digests = state.digests
         if isinstance(state, Title) and self._keyring:
-            for finding in laws.certificates(state, self._keyring):
+            for finding in certificates(state, self._keyring):
                 self._findings.add(finding)
         if isinstance(state, Holder) and self._key_of and self._key_of(state.id) is None:
             self._scratch.put_erased(stream)

@@ -1,53 +1,83 @@
-"""The register at any effective and recorded time, folded anew from a live log or from an export."""
+"""The register at any effective date, as known at any recorded time or log position, folded anew from log or export."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry.audit.files import sorted_events
 from registry.audit.layout import Row
 from registry.audit.rebuild import by_stream
-from registry.log.log import Log
+from registry.audit.statistics import Statistics, statistics
+from registry.log.facts import Recorded
+from registry.log.kind import Kind
+from registry.log.log import KnownAt, Log, as_known
 from registry.log.mapper import decode
-from registry.register.rows import TitleRow, title_row
+from registry.paper.application import APPLICATIONS, Application
+from registry.register.rows import PaperRow, TitleRow, paper_row, title_row
+from registry.streams import kind_of
 from registry.titles.state import TITLES, Title
 
 if TYPE_CHECKING:
     from registry.service import Registry
 
+S = TypeVar("S")
+
 
 def replay(
-    source: "Log | Registry | Path", as_of: date | None = None, known_at: datetime | None = None
+    source: "Log | Registry | Path", as_of: date | None = None, known_at: KnownAt | None = None
 ) -> Iterator[TitleRow]:
-    """The row of every title recorded by `known_at` (None: by now), in order of stream, as it stands on `as_of`.
+    """The row of every title known at a recorded time or log position, in order of stream, as it stands on `as_of`.
 
-    `as_of` None: by the last decision, whenever it takes effect. Raise CorruptHistory for a history that does not fold.
+    `known_at` None: as known now. `as_of` None: by the last decision, whenever it takes effect. Raise CorruptHistory
+    for a history that does not fold.
     """
-    for _, events in by_stream(title_events(source)):
-        title = fold(events, known_at)
+    for _, events in by_stream(stored_events(source, TITLES)):
+        title = fold(TITLES, events, known_at)
         if title is not None:
             yield title_row(title, as_of)
 
 
-def title_events(source: "Log | Registry | Path") -> Iterator[Row]:
-    """The stored events of all titles, stream by stream."""
-    prefix = TITLES.prefix + "-"
-    return (row for row in _by_stream(source) if row[1].startswith(prefix))
+def replay_statistics(
+    source: "Log | Registry | Path", as_of: date | None = None, known_at: KnownAt | None = None
+) -> Statistics:
+    """The figures of the register on `as_of`, as known at a recorded time or log position; see `replay`."""
+    return statistics(_counted(source, as_of, known_at))
+
+
+def _counted(
+    source: "Log | Registry | Path", as_of: date | None, known_at: KnownAt | None
+) -> Iterator[TitleRow | PaperRow]:
+    for stream, events in by_stream(stored_events(source, TITLES, APPLICATIONS)):
+        state = fold(kind_of(stream), events, known_at)
+        if isinstance(state, Title):
+            yield title_row(state, as_of)
+        elif isinstance(state, Application):
+            yield paper_row(state)
+
+
+def stored_events(source: "Log | Registry | Path", *kinds: Kind[Any]) -> Iterator[Row]:
+    """The stored events of all streams of these kinds, stream by stream."""
+    prefixes = tuple(f"{kind.prefix}-" for kind in kinds)
+    return (row for row in _by_stream(source) if row[1].startswith(prefixes))
 
 
 def _by_stream(source: "Log | Registry | Path") -> Iterator[Row]:
     if isinstance(source, Path):
         return sorted_events(source)
     log = source if isinstance(source, Log) else source.log
+    log.require()
     return log.recorder.rows_by_stream(log.head())
 
 
-def fold(rows: Iterable[Row], known_at: datetime | None = None) -> Title | None:
-    """Fold one title from its stored events, as known at a recorded time; None if there was nothing by then."""
-    title: Title | None = None
-    for position, stream, version, name, state in rows:
-        event = decode(stream, version, name, state, position)
-        if known_at is None or event.recorded_at <= known_at:
-            title = TITLES.evolve(title, event)
-    return title
+def fold(kind: Kind[S], rows: Iterable[Row], known_at: KnownAt | None = None) -> S | None:
+    """Fold one stream from its stored events, as known then; None if there was nothing by then."""
+    state: S | None = None
+    for event in as_known(decoded(rows), known_at):
+        state = kind.evolve(state, event)
+    return state
+
+
+def decoded(rows: Iterable[Row]) -> Iterator[Recorded[Any]]:
+    """The events in stored rows. Raise CorruptHistory."""
+    return (decode(stream, version, name, state, position) for position, stream, version, name, state in rows)

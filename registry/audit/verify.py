@@ -1,31 +1,38 @@
 """Check an export on any machine, without our database: what an auditor runs.
 
 (1) the manifest's signature, and the hash of every file; nothing lies there that is not listed
-(2) the tree over all stored bytes has the size and root of the signed checkpoint
+(2) the tree over all stored bytes has the size and root of the signed checkpoint, and of every one that was kept;
+    every byte of the tiles follows from it
 (3) every event can be read; positions and versions have no gap
 (4) every stream folds; two officers stand behind every decision
 (5) the claims that follow from the facts are the claims in the export
-(6) so are the rows of the register
-(7) every certificate's signature holds where its content is open; the reference data is what was adopted
+(6) so are the rows of the register, and the figures of the statistics
+(7) every certificate's signature holds, over its digest, and over its content where that is open; the reference data
+    is what was adopted; the program in the export is ours
 """
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keys.keyring import Keyring
 from keys.vault import DataKey
+from registry.audit.checkpoints import KeptNotes, Keys, Watch, Witnessed, open_note, read_given, witnessed
 from registry.audit.compare import check_links, compare_claims, compare_rows, counts_of
+from registry.audit.declared import check_beside, check_manifest
 from registry.audit.files import ExportFiles
-from registry.audit.findings import Code, Finding, Findings, Report
-from registry.audit.layout import EVENTS, IDENTITY, MANIFEST, REFERENCE, ROWS, Manifest
+from registry.audit.findings import Code, Findings, Report
+from registry.audit.layout import CHECKPOINT, CHECKPOINTS, ROWS, TILES, Manifest
 from registry.audit.order import Order
 from registry.audit.rebuild import Rebuild
 from registry.audit.scratch import Scratch, batches
-from registry.errors import CorruptHistory
+from registry.audit.statistics import Tally
+from registry.audit.tiling import Tiling
 from registry.log.log import Log
-from registry.log.mapper import decode
 from registry.proof.checkpoint import NoteKey
+from registry.proof.tlog import cosigner_keys, log_keys
 
 if TYPE_CHECKING:
     from registry.service import Registry
@@ -40,20 +47,23 @@ def verify(
     directory: Path,
     *,
     trusted_checkpoint_key: NoteKey | None = None,
+    checkpoints: Sequence[Path] = (),
     beside: "Registry | None" = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Check an export. Everything that can still be checked is checked, whatever was found before.
 
     `trusted_checkpoint_key` is the auditor's own copy of the key (see NoteKey.parse); without it the export vouches
-    for itself. `beside` is the registry that it came from: then sealed fields are opened with its data keys, identity
-    claims are compared, and the export must be the beginning of its log. `progress` is told the events done, twice
-    the number of events in all.
+    for itself. `checkpoints` are files with checkpoints that the auditor kept: this history must extend each.
+    `beside` is the registry that it came from: then sealed fields are opened with its data keys, claims are compared,
+    and the export must be the beginning of its log. `progress` is told the events done, twice the number of events in
+    all.
 
-    Raise BadInput for a directory that is no export.
+    Raise BadInput for a directory that is no export, or a file that is no checkpoint.
     """
     with closing(Scratch()) as scratch:
-        return _Verification(directory, scratch, trusted_checkpoint_key, beside, progress or (lambda _: None)).report()
+        check = _Verification(directory, scratch, trusted_checkpoint_key, beside, progress or (lambda _: None))
+        return check.report(checkpoints)
 
 
 class _Verification:
@@ -69,19 +79,24 @@ class _Verification:
     ) -> None:
         self.findings, self.scratch, self.pinned, self.beside = Findings(), scratch, pinned, beside
         self.files, self.progress = ExportFiles(directory, self.findings), progress
+        self.policy = self.files.policy()
 
-    def report(self) -> Report:
+    def report(self, given: Sequence[Path]) -> Report:
         """Check everything and say what was found."""
         manifest = self.files.manifest()
         key = self.files.key(manifest, self.pinned) if manifest else self.pinned
         self._files(manifest, key)
-        order = self._order(key)
-        rebuild = self._streams(order, key)
+        keyring = self.files.keyring(key)
+        keys = self._keys(key, keyring)
+        kept = KeptNotes(self.files.directory / CHECKPOINTS, keys, self.findings)
+        order = self._order(manifest, keys, kept, given)
+        rebuild = self._streams(order, keyring)
         counts = self._derived(order)
         if manifest:
-            _check_manifest(manifest, order, counts, rebuild.digests, self.files, self.findings)
+            check_manifest(manifest, order, counts, rebuild.digests, self.files, self.findings)
         if self.beside:
-            _check_beside(self.beside, order, self.scratch, self.findings)
+            check_beside(self.beside, order, self.scratch, self.findings)
+        cosigned = self._cosigned(keys)
         return Report(
             what="export",
             head=order.size,
@@ -90,6 +105,9 @@ class _Verification:
             checkpoint_key=str(key or ""),
             personal="opened" if self.beside else "sealed",
             counts=counts,
+            checkpoints=kept.count,
+            cosigned_by=cosigned.by,
+            policy=cosigned.policy,
             totals=dict(self.findings.totals),
             findings=self.findings.kept,
         )
@@ -99,22 +117,45 @@ class _Verification:
             self.files.check_hashes(manifest)  # (1)
         if key:
             self.files.check_signature(key)
+        self.files.check_kit(manifest)  # (7)
 
-    def _order(self, key: NoteKey | None) -> Order:
-        checkpoint = self.files.checkpoint(key) if key else None
-        order = Order(self.findings, watched=checkpoint.size if checkpoint else None)
+    def _keys(self, key: NoteKey | None, keyring: Keyring | None) -> Keys:
+        """Every key of this log; the one alone that must have signed, where the key ring does not know it."""
+        witnesses = [one for one, _ in self.policy.witnesses.values()] if self.policy else []
+        if key is None:
+            return Keys(())
+        own = log_keys(keyring, key.name) if keyring else []
+        if keyring is None or key not in own:
+            return Keys((key,), witnesses)
+        return Keys(own, [*cosigner_keys(keyring, key.name), *witnesses])
+
+    def _order(self, manifest: Manifest | None, keys: Keys, kept: KeptNotes, given: Sequence[Path]) -> Order:
+        findings, note = self.findings, self.files.note()
+        newest = open_note(note, keys, Code.CHECKPOINT, findings, file=CHECKPOINT) if note and keys.log else None
+        others = read_given(given, keys, findings)
+        watch = Watch(heapq.merge(kept, others, key=lambda one: one.size), findings)
+        tiling = Tiling(self.files.tile, findings)
+        order = Order(findings, newest.size if newest else None, watch, tiling)
         for batch in batches(order.passing(self.files.events())):  # (3) positions
             self.scratch.put_events(batch)
             self.progress(order.size)
-        if checkpoint:
-            order.compare(checkpoint)  # (2)
+        order.end()
+        if newest:
+            order.compare(newest)  # (2)
+        kept.check_end(newest)
+        listed = (name for name in (manifest.files if manifest else ()) if name.startswith(TILES))
+        tiling.check_listed(listed, order.size)
         return order
 
-    def _streams(self, order: Order, key: NoteKey | None) -> Rebuild:
+    def _cosigned(self, keys: Keys) -> Witnessed:
+        note = self.files.note()
+        return witnessed(note, keys, self.policy) if note else Witnessed()
+
+    def _streams(self, order: Order, keyring: Keyring | None) -> Rebuild:
         rebuild = Rebuild(
             self.scratch,
             self.findings,
-            keyring=self.files.keyring(key),
+            keyring=keyring,
             key_of=opener(self.beside.log) if self.beside else None,
             index=self.beside.custody.vault().blind_index if self.beside else None,
         )
@@ -127,56 +168,10 @@ class _Verification:
         compare_claims(self.scratch, self.files.claims(), self.findings, identity=False)  # (5)
         for table in ROWS:
             compare_rows(self.scratch, table, self.files.rows(table), self.findings)  # (6)
+        with closing(Tally()) as tally:
+            for of in self.scratch.values("titles", Tally.COLUMNS):
+                tally.take_title(of)
+            for row in self.scratch.structs("papers"):
+                tally.take(row)
+            self.files.check_statistics(tally.statistics())
         return counts_of(self.scratch, order)
-
-
-def _check_manifest(
-    manifest: Manifest,
-    order: Order,
-    counts: dict[str, int],
-    digests: tuple[str, ...],
-    files: ExportFiles,
-    findings: Findings,
-) -> None:
-    last = _recorded_at(order)
-    for what, expected, found in (
-        ("head", order.size, manifest.head),
-        ("created_at", last, manifest.created_at),
-        *((f"counts.{name}", counts.get(name), manifest.counts.get(name)) for name in {*counts, *manifest.counts}),
-    ):
-        if expected != found:
-            message = f"清单写的 {what} 与内容不符"
-            findings.add(
-                Finding(code=Code.COUNTS, message=message, file=MANIFEST, expected=str(expected), found=str(found))
-            )
-    adopted, present = digests[-1] if digests else "", files.reference_digest()
-    if not adopted == present == manifest.reference_digest:
-        message = "参考数据不是日志中采用的那一份"
-        findings.add(Finding(code=Code.REFERENCE, message=message, file=REFERENCE, expected=adopted, found=present))
-
-
-def _recorded_at(order: Order) -> object:
-    if order.last is None:
-        return None
-    position, stream, version, name, state = order.last
-    try:
-        return decode(stream, version, name, state, position).recorded_at
-    except CorruptHistory:
-        return "unreadable"
-
-
-def _check_beside(registry: "Registry", order: Order, scratch: Scratch, findings: Findings) -> None:
-    """The live log must begin with what was exported, and hold the identity claims of its holders."""
-    live = Order(Findings())
-    for row in registry.log.recorder.rows_by_position(0, order.size):
-        live.take(row)
-    if (live.size, live.root) != (order.size, order.root):
-        roots: dict[str, Any] = {"expected": live.root.hex(), "found": order.root.hex()}
-        findings.add(Finding(code=Code.LIVE_DIFFERS, message="现存日志的开头不是这份导出", file=EVENTS, **roots))
-    for (scope, index), (stream,), _ in scratch.claims((IDENTITY,)):
-        found = registry.log.claimed(scope, index)
-        if found != stream:
-            code, message = Code.CLAIM_DIFFERS if found else Code.CLAIM_MISSING, "现存的证件索引与事实不符"
-            findings.add(
-                Finding(code=code, message=message, stream=stream, field=IDENTITY, expected=stream, found=found)
-            )

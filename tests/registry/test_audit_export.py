@@ -3,20 +3,31 @@
 import base64
 import hashlib
 import json
+import os
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import cbor2
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from keys.custody import Custody
-from registry.audit import export, verify
-from registry.errors import CorruptHistory, Refused
-from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh, live_through, stored_rows
+from keys.signing import Purpose, Signer
+from registry.audit import Manifest, export, layout, verify
+from registry.errors import CorruptHistory, LogFrozen, Refused
+from registry.proof.cosignature import CosignerKey, cosign
+from registry.proof.kept import size_of
+from registry.service import Registry
+from tests.audit_life import SECRETS, Life, again, bytes_of, damage, fresh, live_through, stored_rows
 from tests.people import CLERK, Clock, awarding, person
 
 
@@ -33,6 +44,31 @@ def exported(live: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def large_once(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """A registry of more than two full tiles, and two checkpoints that leave some events out."""
+    clock = Clock()
+    registry = fresh(made, tmp_path_factory.mktemp("large") / "data", clock)
+    for first in (1, 101):
+        for n in range(first, first + 100):
+            registry.award(awarding(person(n)), officer=CLERK)
+        registry.tlog.sequence()
+    for title in registry.register.without_certificate()[:60]:
+        holder, day = registry.title(title).holder, date(2026, 1, 1)
+        registry.rename_holder(holder, "新名", basis="change", document_no="1", effective_on=day, officer=CLERK)
+    for n in range(201, 240):
+        registry.award(awarding(person(n)), officer=CLERK)
+    return Life(registry, clock)
+
+
+@pytest.fixture
+def large(large_once: Life, tmp_path: Path) -> Iterator[Registry]:
+    """A copy of it for every test."""
+    copy = again(large_once, tmp_path / "large")
+    yield copy
+    copy.close()
+
+
 # A second program: json, hashlib, cbor2 and the RFC, none of our own code.
 
 
@@ -44,19 +80,23 @@ def second_root(leaves: list[bytes]) -> bytes:
 
 
 def second_leaf(line: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + second_entry(line)).digest()
+
+
+def second_entry(line: bytes) -> bytes:
     event = json.loads(line)
     state = line[line.index(b',"state":') + len(b',"state":') : -1]  # the bytes as they stand, to the last brace
     assert json.loads(state) == event["state"]
     parts = [event[field] for field in ("position", "stream", "version", "name")]
     parts = ["leaf/1", *parts, event["state"]["recorded_at"], hashlib.sha256(state).digest()]
-    return hashlib.sha256(b"\x00" + cbor2.dumps(parts, canonical=True)).digest()
+    return cbor2.dumps(parts, canonical=True)
 
 
 def open_note(note: bytes, verifier_key: str) -> list[str]:
     """Check a note with the library's own key; return its lines."""
     name, key_id, public = verifier_key.split("+", 2)
-    text, signature = note.decode().split("\n\n")
-    dash, signer, encoded = signature.removesuffix("\n").split(" ")
+    text, signatures = note.decode().split("\n\n")
+    dash, signer, encoded = signatures.split("\n")[0].split(" ")  # the log's own comes first
     data = base64.b64decode(encoded)
     assert (dash, signer, data[:4].hex()) == ("—", name, key_id)
     Ed25519PublicKey.from_public_bytes(base64.b64decode(public)[1:]).verify(data[4:], (text + "\n").encode())
@@ -82,9 +122,76 @@ def test_a_second_program_finds_every_file_under_the_signed_manifest(exported: P
     name, raw = f"{origin}/export", base64.b64decode(public)
     key_id = hashlib.sha256(name.encode() + b"\n" + raw).hexdigest()[:8]
     assert open_note(note, f"{name}+{key_id}+{public}") == [
-        "title-registry/export/1",
+        "title-registry/export/2",
         f"sha256:{hashlib.sha256(manifest).hexdigest()}",
     ]
+
+
+def second_tiles(entries: list[bytes]) -> dict[str, bytes]:
+    """C2SP tlog-tiles for fewer than 65,536 leaves, from its text: each tile and bundle by its path."""
+    hashes = [hashlib.sha256(b"\x00" + entry).digest() for entry in entries]
+    bundles = [len(entry).to_bytes(2, "big") + entry for entry in entries]
+    found = {}
+    for kind, parts in (("entries", bundles), ("0", hashes), ("1", [second_root(one) for one in full(hashes)])):
+        for at in range(0, len(parts), 256):
+            chunk = parts[at : at + 256]
+            name = f"tile/{kind}/{at // 256:03}" + (f".p/{len(chunk)}" if len(chunk) < 256 else "")
+            found[name] = b"".join(chunk)
+    return found
+
+
+def full(hashes: list[bytes]) -> list[list[bytes]]:
+    return [hashes[at : at + 256] for at in range(0, len(hashes) - 255, 256)]
+
+
+def test_a_second_program_makes_the_same_tiles_from_the_lines(large: Registry, tmp_path: Path) -> None:
+    export(large, tmp_path / "export")
+    files = bytes_of(tmp_path / "export")
+    entries = [second_entry(line) for line in files["events.jsonl"].splitlines()]
+    assert len(entries) > 512
+    assert {name: data for name, data in files.items() if name.startswith("tile/")} == second_tiles(entries)
+    assert verify(tmp_path / "export").ok
+
+
+def test_a_second_program_finds_every_kept_checkpoint_true(exported: Path) -> None:
+    lines = (exported / "events.jsonl").read_bytes().splitlines()
+    key = json.loads((exported / "manifest.json").read_bytes())["checkpoint_key"]
+    notes = (exported / "checkpoints").read_bytes()
+    # a note is a text and signatures, with an empty line between; another empty line follows each
+    pieces = notes.split(b"\n\n")
+    assert pieces.pop() == b""
+    sizes = []
+    for text, signatures in zip(pieces[::2], pieces[1::2], strict=True):
+        _, size, root = open_note(text + b"\n\n" + signatures + b"\n", key)
+        assert root == base64.b64encode(second_root([second_leaf(line) for line in lines[: int(size)]])).decode()
+        sizes.append(int(size))
+    assert sizes == sorted(set(sizes))
+    assert (len(sizes) > 5, sizes[-1]) == (True, len(lines))
+    assert notes.endswith((exported / "checkpoint").read_bytes() + b"\n")
+
+
+def test_the_statistics_are_counted_from_the_rows(exported: Path) -> None:
+    found = json.loads((exported / "statistics.json").read_bytes())
+    lines = [json.loads(line) for line in (exported / "register.jsonl").read_bytes().splitlines()]
+    titles, papers = ([one["row"] for one in lines if one["table"] == table] for table in ("titles", "papers"))
+
+    def counted(*fields: str) -> list[list[object]]:
+        return [[*key, n] for key, n in sorted(Counter(tuple(row[one] for one in fields) for row in titles).items())]
+
+    assert found == {
+        "titles": len(titles),
+        "holders": len({row["holder"] for row in titles}),
+        "certified": sum(row["version"] > 0 for row in titles),
+        "papers": Counter(row["state"] for row in papers),
+        "by_authority": counted("authority", "level", "status"),
+        "by_series": counted("series", "level"),
+        "by_year": counted("year", "obtained"),
+    }
+    assert (found["titles"], found["certified"], found["papers"]) == (4, 2, {"approved": 1, "refused": 1})
+
+
+def test_the_kit_goes_along_as_it_is(exported: Path) -> None:
+    assert (exported / "verify_export.py").read_bytes() == layout.kit()
 
 
 def test_the_lines_are_the_stored_bytes_and_the_stored_claims(live: Life, exported: Path) -> None:
@@ -176,5 +283,180 @@ def test_a_damaged_log_is_not_exported_and_nothing_is_left(
     damage(registry.folder.log, wrong)
     with pytest.raises(CorruptHistory):
         export(registry, tmp_path / "export")
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert {path.name for path in tmp_path.iterdir()} - {"data.checkpoints"} == {"data"}
     registry.close()
+
+
+# Up to any kept checkpoint, and on from where it was interrupted
+
+
+def test_an_export_of_an_older_checkpoint_is_what_it_was_then(large: Registry, tmp_path: Path) -> None:
+    sizes = [size_of(note) for note in large.tlog.checkpoints()]
+    export(large, tmp_path / "then")
+    now = manifest_of(tmp_path / "then").head
+    large.award(awarding(person(900)), officer=CLERK)
+    large.issue(large.register.without_certificate()[0], lambda _: None, officer=CLERK)
+    export(large, tmp_path / "again", at=now)
+    assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "then")
+    assert sizes[-1] < now
+    for size in sizes:
+        export(large, tmp_path / str(size), at=size)
+        assert verify(tmp_path / str(size)).ok
+        assert manifest_of(tmp_path / str(size)).head == size
+    sizes = [size_of(note) for note in large.tlog.checkpoints()]
+    with pytest.raises(Refused, match=f"最近的是 {sizes[1]} 和 {sizes[2]}"):
+        export(large, tmp_path / "between", at=sizes[1] + 1)
+    assert not (tmp_path / "between").exists()
+
+
+def manifest_of(directory: Path) -> Manifest:
+    return msgspec.json.decode((directory / "manifest.json").read_bytes(), type=Manifest)
+
+
+class Killed(BaseException):
+    """The process ends here, without any clearing up of ours."""
+
+
+def killed(registry: Registry, directory: Path, after: int) -> Path:
+    """Export, and be killed once that many events were told done."""
+
+    def tell(done: int) -> None:
+        if done >= after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        export(registry, directory, tell)
+    return directory.with_name(f"{directory.name}.partial")
+
+
+@pytest.mark.parametrize("after", [1, 600])
+def test_what_was_interrupted_goes_on_to_the_same_bytes(after: int, large: Registry, tmp_path: Path) -> None:
+    partial = killed(large, tmp_path / "export", after)
+    assert partial.is_dir()
+    assert not (tmp_path / "export").exists()
+    head = large.tlog.sequence()
+    whole = (partial / layout.EVENTS).read_bytes()
+    (partial / layout.EVENTS).write_bytes(whole[: len(whole) // 2])  # what the disk had of it: cut in a line
+    (partial / "tile" / "0").mkdir(parents=True, exist_ok=True)
+    (partial / "tile" / "0" / "000").write_bytes(b"cut")
+    (partial / "claims.jsonl.new").write_bytes(b"cut")
+    (partial / layout.MANIFEST).write_bytes(b"{}")
+    large.award(awarding(person(901)), officer=CLERK)  # the log goes on; the export stays of its size
+    manifest = export(large, tmp_path / "export")
+    assert head is not None
+    assert manifest.head == head.size < large.log.head()
+    assert not partial.exists()
+    export(large, tmp_path / "whole", at=manifest.head)
+    assert bytes_of(tmp_path / "export") == bytes_of(tmp_path / "whole")
+    assert verify(tmp_path / "export").ok
+
+
+def test_a_leftover_that_was_changed_is_not_gone_on_with(large: Registry, tmp_path: Path) -> None:
+    partial = killed(large, tmp_path / "export", 600)
+    events = (partial / layout.EVENTS).read_bytes()
+    (partial / layout.EVENTS).write_bytes(events.replace(CLERK.encode(), b"chief-02", 1))
+    with pytest.raises(CorruptHistory, match="中断的导出"):
+        export(large, tmp_path / "export")
+    assert not partial.exists(), "the next try begins anew"
+    export(large, tmp_path / "export")
+    assert verify(tmp_path / "export").ok
+
+
+def test_a_leftover_of_another_size_or_another_registry_is_refused(
+    large: Registry, made: tuple[Path, Custody], tmp_path: Path, passphrase: bytes
+) -> None:
+    first = size_of(next(large.tlog.checkpoints()))
+    partial = killed(large, tmp_path / "export", 600)
+    before = bytes_of(partial)
+    with pytest.raises(Refused, match=f"不是 {first}"):
+        export(large, tmp_path / "export", at=first)
+    other = Registry.create(tmp_path / "other", passphrase, large.config, Clock())
+    with pytest.raises(Refused, match="另一个登记库"):
+        export(other, tmp_path / "export")
+    other.close()
+    (partial / "notes").mkdir()
+    (partial / "notes" / "Diary.txt").write_text("mine")
+    with pytest.raises(Refused, match=r"Diary\.txt"):
+        export(large, tmp_path / "export")
+    shutil.rmtree(partial / "notes")
+    (partial / layout.CHECKPOINT).rename(tmp_path / "checkpoint")
+    with pytest.raises(Refused, match="不知道是哪次导出的"):
+        export(large, tmp_path / "export")
+    (tmp_path / "checkpoint").rename(partial / layout.CHECKPOINT)
+    assert bytes_of(partial) == before
+    export(large, tmp_path / "export")
+    assert verify(tmp_path / "export").ok
+
+
+def test_two_processes_do_not_export_to_one_folder(large: Registry, tmp_path: Path) -> None:
+    refused = []
+
+    def tell(_: int) -> None:
+        with pytest.raises(Refused, match="另一个进程"):
+            export(large, tmp_path / "export")
+        refused.append(True)
+
+    export(large, tmp_path / "export", tell)
+    assert refused
+    assert verify(tmp_path / "export").ok
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from registry.audit import export
+from registry.service import Registry
+
+registry = Registry.open(Path(sys.argv[1]), sys.stdin.buffer.read())
+kill = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done >= int(sys.argv[3]) else None
+export(registry, Path(sys.argv[2]), kill)
+"""
+
+
+def test_after_kill_9_the_same_command_finishes(large: Registry, tmp_path: Path, passphrase: bytes) -> None:
+    for after in (1, 600):
+        command = [sys.executable, "-c", KILLED, str(large.folder.path), str(tmp_path / "export"), str(after)]
+        done = subprocess.run(command, input=passphrase, check=False, capture_output=True, env=os.environ)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        assert not (tmp_path / "export").exists()
+    export(large, tmp_path / "export")
+    export(large, tmp_path / "whole")
+    assert bytes_of(tmp_path / "export") == bytes_of(tmp_path / "whole")
+
+
+def test_a_log_that_does_not_extend_its_last_checkpoint_is_not_exported(large: Registry, tmp_path: Path) -> None:
+    damage(large.folder.log, "DELETE FROM stored_events WHERE rowid > 300")
+    with pytest.raises(LogFrozen):
+        export(large, tmp_path / "export", at=size_of(next(large.tlog.checkpoints())))
+    assert not (tmp_path / "export.partial").exists()
+
+
+def test_a_log_whose_events_are_not_those_that_were_signed_is_not_exported(large: Registry, tmp_path: Path) -> None:
+    large.tlog.sequence()
+    damage(
+        large.folder.log,
+        "UPDATE stored_events SET state=CAST(replace(state, 'clerk-01', 'clerk-99') AS BLOB) WHERE rowid=40",
+    )
+    with pytest.raises(CorruptHistory, match="与检查点所签的根不符"):
+        export(large, tmp_path / "export")
+    assert not (tmp_path / "export.partial").exists()
+
+
+def test_the_checkpoint_of_now_has_the_cosignatures_that_were_gathered(large: Registry, tmp_path: Path) -> None:
+    large.tlog.sequence()
+    note = large.tlog.published()
+    assert note is not None
+    text = note.partition(b"\n\n")[0] + b"\n"
+    witness = Signer(Ed25519PrivateKey.generate(), Purpose.COSIGNATURE)
+    key = CosignerKey.of("archive.example", witness.public)
+    large.tlog.publish_cosigned(note + cosign(text, key.name, witness, large.clock()))
+    policies = {"met": "quorum archive\n", "not met": "quorum both\n"}
+    other = CosignerKey.of("audit.example", Signer(Ed25519PrivateKey.generate(), Purpose.COSIGNATURE).public)
+    members = f"witness archive {key}\nwitness audit {other}\ngroup both all archive audit\n"
+    for judged, quorum in policies.items():
+        (large.tlog.folder / "policy").write_text(members + quorum)
+        export(large, tmp_path / judged)
+        report = verify(tmp_path / judged)
+        assert (report.ok, report.policy) == (True, judged)
+        assert report.cosigned_by == ("archive.example", "zc.example.cn/log")
+        assert (tmp_path / judged / "policy").read_text() == members + quorum

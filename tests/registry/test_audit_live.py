@@ -7,6 +7,7 @@ import pytest
 
 from keys.custody import Custody
 from registry.audit import Code, Report, export, verify, verify_live
+from registry.proof.kept import size_of
 from registry.service import Registry
 from tests.audit_life import SECRETS, Life, again, damage, fresh, live_through
 from tests.people import CLERK, Clock, awarding, person
@@ -83,6 +84,51 @@ def test_a_register_that_does_not_follow_from_the_log(statement: str, named: set
     assert codes(verify_live(copy)) == named
     copy.register.rebuild()
     assert verify_live(copy).ok, "a register can always be made anew"
+    copy.close()
+
+
+def test_the_tree_of_the_live_log_is_compared_with_what_was_published(live: Life, copy: Registry) -> None:
+    report = verify_live(copy)
+    assert (report.ok, report.checkpoints) == (True, len(list(live.registry.tlog.checkpoints())))
+    assert report.cosigned_by == ("zc.example.cn/log",), "its own second signature"
+    copy.award(awarding(person(40)), officer=CLERK)
+    assert verify_live(copy).ok, "what was appended since is not in the tree yet"
+    copy.tlog.sequence()
+    assert verify_live(copy).checkpoints == report.checkpoints + 1
+    copy.close()
+
+
+def test_tiles_and_checkpoints_changed_behind_the_programs_back(copy: Registry) -> None:
+    size = size_of(copy.tlog.published() or b"")
+    for path in (copy.folder.tree / name for name in (f"tile/entries/000.p/{size}", f"tile/0/000.p/{size}")):
+        code, whole = Code.ENTRIES if "entries" in path.parts else Code.TILE, path.read_bytes()
+        for changed in (whole[:-9] + b"?" + whole[-8:], whole[:-1]):
+            path.write_bytes(changed)
+            assert codes(verify_live(copy)) == {code}
+        path.write_bytes(whole)
+    notes = list(copy.tlog.checkpoints())
+    first, second, published = notes[0], notes[1], notes[-1]
+    swapped = first.partition(b"\n\n")[0] + second[second.index(b"\n\n") :]
+    for name, data, named in (
+        ("checkpoints", swapped + b"\n" + b"".join(note + b"\n" for note in notes[1:]), {Code.KEPT_SIGNATURE}),
+        ("checkpoints", b"".join(note + b"\n" for note in (second, first, *notes[2:])), {Code.KEPT_ORDER}),
+        ("checkpoint", swapped, {Code.CHECKPOINT}),
+        ("checkpoint", first, set()),
+    ):
+        path = copy.folder.tree / name
+        whole = path.read_bytes()
+        path.write_bytes(data)
+        assert codes(verify_live(copy)) == named, name
+        path.write_bytes(whole)
+    assert copy.tlog.published() == published
+    assert verify_live(copy).ok
+    copy.close()
+
+
+def test_events_that_are_not_those_that_were_signed(copy: Registry) -> None:
+    change = "UPDATE stored_events SET state=CAST(replace(state,'clerk-01','clerk-99') AS BLOB)"
+    damage(copy.folder.log, f"{change} WHERE topic='holder-registered/1'")
+    assert {Code.FORK, Code.TREE_ROOT, Code.ENTRIES, Code.TILE} == codes(verify_live(copy))
     copy.close()
 
 

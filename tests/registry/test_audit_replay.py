@@ -8,12 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.custody import Custody
-from registry.audit import Difference, Moment, diff, export, layout, replay
-from registry.errors import BadInput, CorruptHistory
+from registry.audit import (
+    Difference,
+    Moment,
+    day_of,
+    diff,
+    diff_statistics,
+    export,
+    holder_at,
+    layout,
+    replay,
+    title_at,
+    titles_at,
+)
+from registry.errors import BadInput, CorruptHistory, NotFound
+from registry.log.facts import NAMES
+from registry.register.register import Query
 from registry.register.rows import TitleRow
-from registry.terms import Status
+from registry.terms import Status, civil_date
+from registry.titles.events import DecisionKind
+from tests.audit_life import NAMES as PEOPLE
 from tests.audit_life import Life, fresh, live_through
-from tests.people import Clock
+from tests.people import CHIEF, CLERK, Clock, awarding, deciding, person, proposed
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +56,80 @@ def test_replay_gives_the_register_as_it_was_after_every_step(live: Life, export
         assert list(replay(exported, known_at=at)) == rows, what
     assert list(replay(live.registry.log)) == live.then[-1][2]
     assert list(replay(live.registry, known_at=live.then[0][1] - timedelta(days=1))) == []
+
+
+def position_of(live: Life, stream: str, name: str) -> int:
+    return next(event.position for event in live.registry.history(stream) if NAMES[type(event.fact)] == name)
+
+
+def test_a_log_position_is_as_good_as_a_time(live: Life, exported: Path) -> None:
+    events = list(live.registry.log.events(0, live.registry.log.head()))
+    for source in (live.registry, exported):
+        known = [{row.title: row for row in replay(source, known_at=position)} for position in range(len(events) + 1)]
+        assert known[0] == {}
+        assert list(known[-1].values()) == list(replay(source)) == list(replay(source, known_at=len(events) + 1000))
+        revoked = position_of(live, live.titles[1], "title-revoked/1")
+        assert known[revoked - 1][live.titles[1]].status == Status.VALID, "one before it"
+        assert known[revoked][live.titles[1]].status == Status.REVOKED, "and with it"
+        for what, at, rows in live.then:
+            assert list(known[sum(one.recorded_at <= at for one in events)].values()) == rows, what
+
+
+def test_a_clock_that_was_set_back_leaves_no_gap(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    clock = Clock()
+    registry = fresh(made, tmp_path / "data", clock)
+    clock.forward(minutes=20)
+    title = registry.award(awarding(person(1)), officer=CLERK)
+    awarded = clock.now
+    clock.forward(minutes=10)
+    revocation = proposed(registry, title, deciding(DecisionKind.REVOCATION))
+    clock.now = awarded - timedelta(minutes=5)  # the approval is recorded before the award, by this clock
+    registry.approve(revocation.fact.proposal, revocation.fact.digest, officer=CHIEF)
+    head = registry.log.head()
+    export(registry, tmp_path / "export")
+    for source in (registry, tmp_path / "export"):
+        (row,) = replay(source, known_at=awarded)
+        assert (row.status, row.open_proposals) == (Status.VALID, 0), "the proposal came later: the history ends there"
+        assert [one.status for one in replay(source, known_at=head)] == [Status.REVOKED]
+        (row,) = replay(source, known_at=head - 1)
+        assert (row.status, row.open_proposals) == (Status.VALID, 1)
+        (found,) = diff(Moment(source, known_at=awarded), Moment(source, known_at=head))
+        assert [fact.name for fact in found.facts] == ["title-revoked/1"]
+    assert title_at(registry, title, awarded).decisions == ()
+    registry.close()
+
+
+def test_title_and_holder_at_a_moment(live: Life) -> None:
+    third = live.titles[2]
+    holder, head = live.registry.title(third).holder, live.registry.log.head()
+    renamed = position_of(live, holder, "holder-renamed/1")
+    assert holder_at(live.registry, holder, head).name(date(2026, 2, 1)) == PEOPLE[5]
+    assert holder_at(live.registry, holder, head).name(date(2026, 1, 31)) == PEOPLE[2], "not in force yet"
+    assert holder_at(live.registry, holder, renamed - 1).name(date(2026, 2, 1)) == PEOPLE[2], "not known yet"
+    with pytest.raises(NotFound):
+        title_at(live.registry, third, 0)
+    with pytest.raises(NotFound):
+        holder_at(live.registry, holder, 0)
+    assert day_of(live.registry, None, renamed) == civil_date(live.registry.history(holder)[1].recorded_at)
+
+
+def test_a_list_of_titles_at_a_moment_has_the_names_of_then(live: Life) -> None:
+    third, head = live.titles[2], live.registry.log.head()
+    renamed = position_of(live, live.registry.title(third).holder, "holder-renamed/1")
+
+    def names(as_of: date | None, known_at: int | None, **query: str) -> dict[str, str]:
+        found = titles_at(live.registry, Query(**query), as_of, known_at, limit=10, cursor=None)
+        return {row.title: name for row, name in found.rows}
+
+    assert names(date(2026, 2, 1), head)[third] == PEOPLE[5]
+    assert names(date(2026, 2, 1), renamed - 1)[third] == PEOPLE[2]
+    assert set(names(date(2026, 4, 1), head, status=Status.SUSPENDED)) == {third}
+    assert set(names(date(2026, 3, 31), head, status=Status.SUSPENDED)) == set()
+    first = titles_at(live.registry, Query(), None, head, limit=3, cursor=None)
+    rest = titles_at(live.registry, Query(), None, head, limit=3, cursor=first.next)
+    assert ([row.title for row, _ in (*first.rows, *rest.rows)], rest.next) == (sorted(live.titles), None)
+    with pytest.raises(BadInput, match="按姓名"):
+        names(None, head, name=PEOPLE[0])
 
 
 def status(rows: list[TitleRow], title: str) -> tuple[str, str | None]:
@@ -101,9 +191,9 @@ def test_each_field_has_its_own_fact(live: Life) -> None:
     (found,) = diff(Moment(live.registry, known_at=certificate), Moment(live.registry, known_at=second))
     by_field = {one.field: one.made_by.name for one in found.fields}
     assert by_field == {
-        "specialty": "title-corrected/1", "certificate": "certificate-signed/1", "version": "certificate-signed/1",
+        "specialty": "title-corrected/1", "certificate": "certificate-signed/2", "version": "certificate-signed/2",
     }  # fmt: skip
-    assert [fact.name for fact in found.facts] == ["title-corrected/1", "certificate-signed/1"]
+    assert [fact.name for fact in found.facts] == ["title-corrected/1", "certificate-signed/2"]
 
 
 def test_a_title_that_is_new_came_by_its_award(live: Life) -> None:
@@ -128,23 +218,35 @@ def test_two_effective_dates_differ_by_the_decision_between_them(live: Life) -> 
     ]
 
 
+def test_the_figures_that_differ_are_named_with_both_numbers(live: Life) -> None:
+    revoked = position_of(live, live.titles[1], "title-revoked/1")
+    a, b = Moment(live.registry, known_at=revoked - 1), Moment(live.registry, known_at=revoked)
+    found = [(one.figure, one.of[1:], one.before, one.after) for one in diff_statistics(a, b)]
+    assert found == [
+        ("by_authority", ("intermediate", "revoked"), 0, 1),
+        ("by_authority", ("intermediate", "valid"), 3, 2),
+    ]
+    assert list(diff_statistics(b, b)) == []
+
+
+Asked = tuple[date | None, timedelta | int | None]
 MOMENTS = st.tuples(
     st.none() | st.dates(date(1998, 1, 1), date(2027, 1, 1)),
-    st.none() | st.integers(-2, 40),
+    st.none() | st.integers(-2, 40).map(lambda minutes: timedelta(minutes=minutes)) | st.integers(0, 40),
 )
 
 
 @given(one=MOMENTS, other=MOMENTS)
-def test_two_replays_differ_exactly_where_diff_says(
-    live: Life, exported: Path, one: tuple[date | None, int | None], other: tuple[date | None, int | None]
-) -> None:
+def test_two_replays_differ_exactly_where_diff_says(live: Life, exported: Path, one: Asked, other: Asked) -> None:
     a, b = (
-        Moment(source, as_of, None if minutes is None else live.then[0][1] + timedelta(minutes=minutes))
-        for source, (as_of, minutes) in ((live.registry, one), (exported, other))
+        Moment(source, as_of, live.then[0][1] + known if isinstance(known, timedelta) else known)
+        for source, (as_of, known) in ((live.registry, one), (exported, other))
     )
     left, right = ({row.title: row for row in replay(m.source, m.as_of, m.known_at)} for m in (a, b))
     found = {difference.title: difference for difference in diff(a, b)}
     assert set(found) == {title for title in {*left, *right} if left.get(title) != right.get(title)}
+    figures = {(one.figure, *one.of): (one.before, one.after) for one in diff_statistics(a, b)}
+    assert figures.get(("titles",), (len(left), len(left))) == (len(left), len(right))
     for title, difference in found.items():
         for field in TitleRow.__struct_fields__[1:]:
             told = [(one.before, one.after) for one in difference.fields if one.field == field]

@@ -4,6 +4,7 @@ Most damage here is an insider's: after the change, hashes, tree, checkpoint and
 the registry's own key, so that only the meaning can tell. `names_all_codes` says that nothing else is reported.
 """
 
+import base64
 import json
 import random
 import shutil
@@ -23,9 +24,12 @@ from keys.signing import Purpose, Signer
 from registry.audit import Code, Report, export, layout, verify
 from registry.audit.layout import Manifest
 from registry.errors import BadInput
-from registry.proof.checkpoint import Checkpoint, NoteKey, sign_checkpoint, sign_note
-from registry.proof.leaf import stored_leaf_hash
-from registry.proof.tree import RightEdge
+from registry.proof.checkpoint import Checkpoint, NoteKey, read_checkpoint, sign_checkpoint, sign_note
+from registry.proof.kept import KeptCheckpoints, size_of
+from registry.proof.leaf import leaf_entry
+from registry.proof.tiles import TileStore
+from registry.proof.tree import RightEdge, leaf_hash
+from registry.service import Registry
 from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh, live_through
 from tests.people import CLERK, Clock, awarding, person
 
@@ -78,19 +82,32 @@ def place_of(directory: Path, name: str, last: bool = False) -> int:
 
 
 def sign_again(directory: Path, signer: Signer, *, checkpoint: bool = True, **more: Any) -> None:
-    """What an insider does after a change: the tree, the checkpoint, the hashes and the manifest, all signed."""
+    """What an insider does after a change: tree, tiles, every checkpoint, hashes and manifest, all made and signed."""
     if checkpoint:
-        edge = RightEdge()
-        for line in (directory / layout.EVENTS).read_bytes().splitlines():
-            edge.append(stored_leaf_hash(*layout.read_event(line)))
-        note = sign_checkpoint(Checkpoint(ORIGIN, edge.size, edge.root()), signer)
-        (directory / layout.CHECKPOINT).write_bytes(note)
+        sign_tree(directory, signer)
     manifest = msgspec.json.decode((directory / layout.MANIFEST).read_bytes(), type=Manifest)
-    files = {name: layout.file_entry(directory / name) for name in manifest.files}
+    tiles = {path.relative_to(directory).as_posix() for path in (directory / "tile").rglob("*") if path.is_file()}
+    names = tiles | {name for name in manifest.files if not name.startswith(layout.TILES)}
+    files = {name: layout.file_entry(directory / name) for name in names}
     changed = msgspec.structs.replace(manifest, files=files, **more).encode()
     (directory / layout.MANIFEST).write_bytes(changed)
     note = sign_note(layout.manifest_text(changed), layout.manifest_signer(ORIGIN), signer)
     (directory / layout.MANIFEST_NOTE).write_bytes(note)
+
+
+def sign_tree(directory: Path, signer: Signer) -> None:
+    lines = (directory / layout.EVENTS).read_bytes().splitlines()
+    entries = [leaf_entry(*layout.read_event(line)) for line in lines]
+    sizes = {size_of(note) for note in KeptCheckpoints(directory / layout.CHECKPOINTS).all()} | {len(entries)}
+    edge, notes = RightEdge(), list[bytes]()
+    for entry in entries:
+        edge.append(leaf_hash(entry))
+        if edge.size in sizes:
+            notes.append(sign_checkpoint(Checkpoint(ORIGIN, edge.size, edge.root()), signer))
+    (directory / layout.CHECKPOINT).write_bytes(notes[-1])
+    (directory / layout.CHECKPOINTS).write_bytes(b"".join(note + b"\n" for note in notes))
+    shutil.rmtree(directory / "tile")
+    TileStore(directory).write(0, entries)
 
 
 # Nothing was done
@@ -166,7 +183,7 @@ def test_after_a_data_key_was_destroyed_the_export_still_verifies(made: tuple[Pa
     "name",
     [
         layout.EVENTS, layout.CLAIMS, layout.REGISTER, layout.KEYS, layout.ROOT_CERTIFICATE, layout.CHAIN,
-        layout.CHECKPOINT, "reference/plan-2021.json",
+        layout.CHECKPOINT, layout.CHECKPOINTS, layout.STATISTICS, layout.KIT, "reference/plan-2021.json",
     ],
 )  # fmt: skip
 def test_a_flipped_byte_is_found_in_every_file(name: str, copy: Path) -> None:
@@ -246,7 +263,7 @@ def test_the_auditors_own_copy_of_the_key_is_what_counts(exported: Path, copy: P
     assert verify(copy).ok, "without a pinned key an export vouches for itself, and the report says so"
     assert not verify(copy).pinned
     assert codes(verify(copy, trusted_checkpoint_key=published)) == {
-        Code.KEY_NOT_PINNED, Code.MANIFEST_SIGNATURE, Code.CHECKPOINT, Code.KEYS,
+        Code.KEY_NOT_PINNED, Code.MANIFEST_SIGNATURE, Code.CHECKPOINT, Code.KEPT_SIGNATURE, Code.KEYS,
     }  # fmt: skip
 
 
@@ -314,9 +331,9 @@ def test_an_older_checkpoint_does_not_cover_what_came_later(
     export(registry, tmp_path / "second")
     registry.close()
     shutil.copy(tmp_path / "first" / layout.CHECKPOINT, tmp_path / "second" / layout.CHECKPOINT)
-    assert codes(verify(tmp_path / "second")) == {Code.FILE_CHANGED, Code.CHECKPOINT_OLDER}
+    assert codes(verify(tmp_path / "second")) == {Code.FILE_CHANGED, Code.CHECKPOINT_OLDER, Code.KEPT}
     sign_again(tmp_path / "second", signer, checkpoint=False)
-    assert codes(verify(tmp_path / "second")) == {Code.CHECKPOINT_OLDER}
+    assert codes(verify(tmp_path / "second")) == {Code.CHECKPOINT_OLDER, Code.KEPT}
 
 
 # An insider with the checkpoint key
@@ -433,17 +450,53 @@ HOLDER = {"holder": "holder-nobody", "person": "AAAA"}
 
 
 def test_a_certificate_whose_signature_is_another(live: Life, copy: Path, signer: Signer) -> None:
-    first, last = place_of(copy, "certificate-signed/1"), place_of(copy, "certificate-signed/1", last=True)
+    first, last = place_of(copy, "certificate-signed/2"), place_of(copy, "certificate-signed/2", last=True)
     other = events_of(copy)[last]["state"]["fact"]["signature"]
     change_event(copy, first, lambda event: event["state"]["fact"].update(signature=other))
-    names_all_codes(copy, signer)  # sealed: the structure only
-    report = verify(copy, beside=live.registry)
-    assert codes(report) == {Code.CERTIFICATE_SIGNATURE, Code.LIVE_DIFFERS}
-    assert next(one.stream for one in report.findings if one.code is Code.CERTIFICATE_SIGNATURE) == live.titles[0]
+    (found,) = names_all_codes(copy, signer, Code.CERTIFICATE_SIGNATURE).findings
+    assert (found.stream, found.field) == (live.titles[0], "certificate 1")
+    assert codes(verify(copy, beside=live.registry)) == {Code.CERTIFICATE_SIGNATURE, Code.LIVE_DIFFERS}
+
+
+def test_a_certificate_with_digest_and_signature_of_another_is_known_by_its_content(
+    live: Life, copy: Path, signer: Signer
+) -> None:
+    first, last = place_of(copy, "certificate-signed/2"), place_of(copy, "certificate-signed/2", last=True)
+    other = events_of(copy)[last]["state"]["fact"]
+    taken = {"signature": other["signature"], "digest": other["digest"]}
+    change_event(copy, first, lambda event: event["state"]["fact"].update(taken))
+    names_all_codes(copy, signer)  # sealed: a signature of ours over a digest of ours
+    assert codes(verify(copy, beside=live.registry)) == {Code.CERTIFICATE_DIGEST, Code.LIVE_DIFFERS}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda fact: fact.update(leaf=fact["leaf"] + 1), Code.CERTIFICATE_LEAF),
+        (lambda fact: fact.pop("leaf"), Code.CERTIFICATE_LEAF),
+        (lambda fact: fact.pop("digest"), Code.CERTIFICATE_LEAF),
+        (lambda fact: fact.update(digest="AAAA"), Code.CERTIFICATE_DIGEST),
+        (lambda fact: fact.update(digest="A" * 43 + "="), Code.CERTIFICATE_SIGNATURE),
+    ],
+)
+def test_a_signed_certificate_that_says_another_place_or_digest(
+    change: Callable[[dict[str, Any]], None], code: Code, copy: Path, signer: Signer
+) -> None:
+    change_event(copy, place_of(copy, "certificate-signed/2"), lambda event: change(event["state"]["fact"]))
+    names_all_codes(copy, signer, code)
+
+
+def test_a_certificate_signed_under_the_old_name_has_neither_leaf_nor_digest(copy: Path, signer: Signer) -> None:
+    place = place_of(copy, "certificate-signed/2", last=True)
+    change_event(copy, place, lambda event: event.update(name="certificate-signed/1"))
+    names_all_codes(copy, signer, Code.CERTIFICATE_LEAF)
+    for name in ("leaf", "digest"):
+        change_event(copy, place, lambda event, name=name: event["state"]["fact"].pop(name))
+    names_all_codes(copy, signer)  # as such certificates were signed before there was a transparency log
 
 
 def test_a_certificate_that_was_signed_without_being_prepared(copy: Path, signer: Signer) -> None:
-    place = place_of(copy, "certificate-signed/1")
+    place = place_of(copy, "certificate-signed/2")
     change_event(copy, place, lambda event: event["state"]["fact"].update(version=5))
     assert Code.CERTIFICATE in codes_after(copy, signer)
 
@@ -541,6 +594,163 @@ def test_a_thousand_findings_are_counted_and_twenty_shown(copy: Path, signer: Si
     edit(copy, layout.CLAIMS, lambda lines: lines.extend([b"{}"] * 1000))
     report = names_all_codes(copy, signer, Code.LINE)
     assert (report.totals, len(report.findings)) == ({Code.LINE: 1000}, 20)
+
+
+# Statistics and kit
+
+
+def test_statistics_that_are_made_up(copy: Path, signer: Signer) -> None:
+    path = copy / layout.STATISTICS
+    whole = path.read_bytes()
+    found = json.loads(whole)
+    found["titles"] += 1
+    found["by_year"][0][-1] -= 1
+    path.write_bytes(msgspec.json.encode(found))
+    report = names_all_codes(copy, signer, Code.STATISTICS)
+    fields = {one.field: (one.expected, one.found) for one in report.findings}
+    year, obtained, count = found["by_year"][0]
+    assert fields == {"titles": ("4", "5"), f"by_year {year} {obtained}": (str(count + 1), str(count))}
+    for other in (whole.replace(b"  ", b" "), b"{}", whole.replace(b'"titles"', b'"tittles"')):
+        path.write_bytes(other)
+        names_all_codes(copy, signer, Code.STATISTICS)
+
+
+def test_a_kit_that_is_not_ours_is_named_before_anybody_runs_it(copy: Path, signer: Signer) -> None:
+    (copy / layout.KIT).write_text("print('all well')")
+    assert names_all_codes(copy, signer, Code.KIT).exit_status == 3
+    sign_again(copy, signer, product="title-registry 99")
+    report = verify(copy)
+    assert (codes(report), report.exit_status) == ({Code.KIT_OTHER}, 1), "of that version nothing can be said"
+
+
+# Tiles and kept checkpoints, all signed again by an insider
+
+
+def tiles_of(directory: Path) -> list[str]:
+    return sorted(one.relative_to(directory).as_posix() for one in (directory / "tile").rglob("*") if one.is_file())
+
+
+def test_tiles_that_do_not_follow_from_the_events(copy: Path, signer: Signer) -> None:
+    hashes, entries = tiles_of(copy)
+    for name, code in ((hashes, Code.TILE), (entries, Code.ENTRIES)):
+        whole = (copy / name).read_bytes()
+        for changed in (whole[:40] + bytes((whole[40] ^ 1,)) + whole[41:], whole[:-1], whole + b"\0"):
+            (copy / name).write_bytes(changed)
+            sign_again(copy, signer, checkpoint=False)
+            report = verify(copy)
+            assert [(one.code, one.file) for one in report.findings] == [(code, name)]
+        (copy / name).write_bytes(whole)
+    shutil.rmtree(copy / "tile" / "0")
+    (copy / "tile" / "1").mkdir()
+    (copy / "tile" / "1" / "000").write_bytes(bytes(32))
+    sign_again(copy, signer, checkpoint=False)
+    report = verify(copy)
+    assert [(one.code, one.file) for one in report.findings] == [(Code.TILE, hashes), (Code.TILE, "tile/1/000")]
+
+
+def notes_of(directory: Path) -> list[bytes]:
+    return list(KeptCheckpoints(directory / layout.CHECKPOINTS).all())
+
+
+def kept_again(directory: Path, signer: Signer, *notes: bytes, more: bytes = b"") -> Report:
+    """Put these notes for those that were kept, and sign the manifest."""
+    (directory / layout.CHECKPOINTS).write_bytes(b"".join(note + b"\n" for note in notes) + more)
+    sign_again(directory, signer, checkpoint=False)
+    return verify(directory)
+
+
+def test_kept_checkpoints_that_were_taken_moved_or_added(copy: Path, signer: Signer) -> None:
+    notes = notes_of(copy)
+    assert verify(copy).checkpoints == len(notes) > 5
+    assert codes(kept_again(copy, signer, *notes[:-1])) == {Code.KEPT}
+    assert codes(kept_again(copy, signer, *notes, more=b"\n")) == {Code.KEPT}
+    assert codes(kept_again(copy, signer, *notes[:-1], more=notes[-1])) == {Code.KEPT}, "cut before its empty line"
+    (found,) = kept_again(copy, signer, *notes[:2], notes[3], notes[2], *notes[4:]).findings
+    assert (found.code, found.file, found.line) == (Code.KEPT_ORDER, layout.CHECKPOINTS, 4)
+    stranger = Signer(Ed25519PrivateKey.generate(), Purpose.CHECKPOINT)
+    read = read_checkpoint(notes[2].partition(b"\n\n")[0] + b"\n")
+    (found,) = kept_again(copy, signer, *notes[:2], sign_checkpoint(read, stranger), *notes[3:]).findings
+    assert (found.code, found.line) == (Code.KEPT_SIGNATURE, 3)
+    assert codes(kept_again(copy, signer, *notes)) == set()
+
+
+def test_a_kept_checkpoint_with_another_root_is_a_fork_with_both_roots(copy: Path, signer: Signer) -> None:
+    notes = notes_of(copy)
+    read = read_checkpoint(notes[2].partition(b"\n\n")[0] + b"\n")
+    forged = sign_checkpoint(read._replace(root=bytes(32)), signer)
+    (found,) = kept_again(copy, signer, *notes[:2], forged, *notes[3:]).findings
+    assert (found.code, found.line, found.expected, found.found) == (Code.FORK, 3, "00" * 32, read.root.hex())
+
+
+def test_a_cosignature_that_fails_is_named(copy: Path, signer: Signer) -> None:
+    notes = notes_of(copy)
+    text, lines = notes[1].split(b"\n\n")
+    own, cosignature, _ = lines.split(b"\n")
+    data = bytearray(base64.b64decode(cosignature.split(b" ")[2]))
+    data[-100] ^= 1
+    failing = b" ".join((*cosignature.split(b" ")[:2], base64.b64encode(data)))
+    (found,) = kept_again(copy, signer, notes[0], text + b"\n\n" + own + b"\n" + failing + b"\n", *notes[2:]).findings
+    assert (found.code, found.file, found.line) == (Code.COSIGNATURE, layout.CHECKPOINTS, 2)
+
+
+# Checkpoints that the auditor kept
+
+
+def test_history_rewritten_with_every_key_is_a_fork_for_whoever_kept_a_checkpoint(
+    exported: Path, copy: Path, signer: Signer
+) -> None:
+    """All notes, tiles and files are made anew and signed: without memory of one's own nobody can tell."""
+    place = place_of(copy, "title-awarded/1")
+    change_event(copy, place, lambda event: event["state"].update(actor="clerk-99"))
+    names_all_codes(copy, signer)
+    report = verify(copy, checkpoints=[exported / layout.CHECKPOINT])
+    (found,) = report.findings
+    signed = read_checkpoint((exported / layout.CHECKPOINT).read_bytes().partition(b"\n\n")[0] + b"\n")
+    assert (found.code, found.file) == (Code.FORK, str(exported / layout.CHECKPOINT))
+    assert (found.expected, found.found) == (signed.root.hex(), report.root)
+
+
+def test_checkpoints_kept_from_before_are_extended(made: tuple[Path, Custody], tmp_path: Path, signer: Signer) -> None:
+    registry = fresh(made, tmp_path / "data", Clock())
+    for n in (1, 2):
+        registry.award(awarding(person(n)), officer=CLERK)
+        export(registry, tmp_path / str(n))
+    first, second = tmp_path / "1" / layout.CHECKPOINT, tmp_path / "2" / layout.CHECKPOINT
+    assert verify(tmp_path / "2", checkpoints=[second, first]).ok
+    (found,) = verify(tmp_path / "1", checkpoints=[first, second]).findings
+    assert (found.code, found.file, found.expected, found.found) == (Code.BEYOND, str(second), "5", "3")
+    stranger = tmp_path / "stranger"
+    anybody = Signer(Ed25519PrivateKey.generate(), Purpose.CHECKPOINT)
+    stranger.write_bytes(sign_checkpoint(Checkpoint(ORIGIN, 3, bytes(32)), anybody))
+    (found,) = verify(tmp_path / "2", checkpoints=[stranger]).findings
+    assert (found.code, found.file) == (Code.CHECKPOINT, str(stranger))
+    stranger.write_bytes(b"3 leaves, I think\n")
+    for nothing in (stranger, tmp_path / "nowhere"):
+        with pytest.raises(BadInput, match="不是检查点"):
+            verify(tmp_path / "2", checkpoints=[nothing])
+    registry.close()
+
+
+def test_checkpoints_of_a_retired_key_still_count(live: Life, tmp_path: Path, passphrase: bytes) -> None:
+    clock = Clock()
+    registry = Registry.create(tmp_path / "own", passphrase, live.registry.config, clock)
+    registry.award(awarding(person(1)), officer=CLERK)
+    export(registry, tmp_path / "old")
+    clock.forward(minutes=1)
+    registry.custody.rotate(Purpose.CHECKPOINT, clock())
+    registry.award(awarding(person(2)), officer=CLERK)
+    export(registry, tmp_path / "new")
+    report = verify(tmp_path / "new", checkpoints=[tmp_path / "old" / layout.CHECKPOINT])
+    assert (report.ok, report.checkpoints) == (True, 3)
+    registry.close()
+
+
+def test_a_policy_that_cannot_be_read(copy: Path, signer: Signer) -> None:
+    (copy / layout.POLICY).write_text("quorum nobody\n")
+    manifest = msgspec.json.decode((copy / layout.MANIFEST).read_bytes(), type=Manifest)
+    manifest.files[layout.POLICY] = layout.file_entry(copy / layout.POLICY)
+    (copy / layout.MANIFEST).write_bytes(manifest.encode())
+    names_all_codes(copy, signer, Code.POLICY)
 
 
 ANY_JSON = st.recursive(
