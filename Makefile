@@ -38,4 +38,4 @@ lock:
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean:
-	rm -rf .venv demo-data build dist *.egg-info
+	rm -rf .venv demo-data demo-data.checkpoints build dist *.egg-info

@@ -1,5 +1,6 @@
 """The HTTP service: routes by reader, one error map, one description (/openapi.json). Each process opens the data."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,11 +14,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import employers, operators
+from api import auditors, employers, operators
 from api.description import docs_page, openapi
 from api.employers import page, view_of
 from api.errors import PRIVATE, BadRequest, answer_error, report, status_of
 from api.pages import CONTENT_SECURITY_POLICY, render_error
+from api.sequencing import Sequencing
 from api.settings import Settings
 from keys.errors import KeysError
 from registry.errors import RegistryError
@@ -35,7 +37,7 @@ class Service(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(employers.BY_CODE):
+        if scope["type"] != "http" or scope["method"] != "GET" or not _asks_for_a_code(scope["path"]):
             await super().__call__(scope, receive, send)
             return
         scope["app"], scope["path_params"] = self, {"code": scope["path"][len(employers.BY_CODE) :]}
@@ -47,12 +49,19 @@ class Service(FastAPI):
         await response(scope, receive, send)
 
 
+def _asks_for_a_code(path: str) -> bool:
+    return path.startswith(employers.BY_CODE) and not path.endswith(auditors.RECEIPT_ENDING)
+
+
 def create_app(registry: Registry) -> Service:
     """The application over an open registry. Public routes need no sign-in; nothing here writes."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sequencing = Sequencing(registry)
+        sequencing.start()
         yield
+        await asyncio.to_thread(sequencing.stop)
         registry.close()
 
     app = Service(
@@ -66,7 +75,8 @@ def create_app(registry: Registry) -> Service:
     app.state.registry = registry
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     described = [Route("/openapi.json", partial(_description, app)), Route("/docs", partial(_docs, app))]
-    app.router.routes.extend([*employers.ROUTES, *operators.ROUTES, *described])
+    routes = [auditors.RECEIPT, *employers.ROUTES, *auditors.ROUTES, *operators.ROUTES]
+    app.router.routes.extend([*routes, *described])
     for kind in (RegistryError, KeysError, BadRequest, HTTPException):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(_LastResort)
@@ -76,7 +86,7 @@ def create_app(registry: Registry) -> Service:
 def from_environment() -> Service:
     """The application of one service process, opened by its settings."""
     settings = Settings()
-    return create_app(Registry.open(settings.data, settings.read_passphrase()))
+    return create_app(Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints))
 
 
 class _LastResort:

@@ -69,11 +69,25 @@ _ANSWERS: Schema = {
     "required": ["answers"],
     "properties": {"answers": {"type": "array", "items": _ANSWER, "description": "one for each code, in order"}},
 }
+_RECEIPT: Schema = {
+    "type": "object",
+    "required": ["answer", "checkpoint", "events", "note", "schema"],
+    "properties": {
+        "answer": _ANSWER,
+        "checkpoint": {"type": "string", "description": "signed note"},
+        "events": {"type": "array", "items": {"type": "object"}},
+        "note": {"type": "string", "description": "signed note over the SHA-256 of all the rest"},
+        "schema": {"const": "title-registry/receipt/1"},
+    },
+}
 _READY: Schema = {
     "type": "object",
     "required": ["status", "log_position"],
     "properties": {"status": {"const": "ready"}, "log_position": {"type": "integer"}},
 }
+_INTEGER: Schema = {"type": "integer"}
+_HASH: Schema = {"type": "string", "description": "SHA-256 in base64"}
+_TEXT, _BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 
 
 class Problem(msgspec.Struct):
@@ -132,6 +146,7 @@ def _programs() -> Schema:
                 "Verify a code", "verification", _answers("200", "404", "410", "503"), parameters=[_CODE, *_MOMENTS]
             )
         },
+        "/api/v1/verifications/{code}/receipt": _receipt(),
         "/api/v1/verifications": {
             "post": _operation(
                 "Verify a token, a URL, a PDF or a picture",
@@ -174,6 +189,54 @@ def _people() -> Schema:
     }
 
 
+def _log() -> Schema:
+    number = _named("path", "number", "Three digits each, all but the last with x: x001/x234/067; .p/5 if partial.")
+    level = _named("path", "level", "0 to 63; a hash stands for 256**level leaves.")
+    return {
+        "/log/checkpoint": _file("The newest signed checkpoint (C2SP tlog-checkpoint)", _TEXT),
+        "/log/key": _file("The verifier keys of the log, one a line", _TEXT),
+        "/log/policy": _file("Which witnesses cosign (C2SP tlog-policy)", _TEXT),
+        "/log/tile/entries/{number}": _file("An entry bundle (C2SP tlog-tiles)", _BYTES, number),
+        "/log/tile/{level}/{number}": _file("A tile of hashes (C2SP tlog-tiles)", _BYTES, level, number),
+        "/log/proof/inclusion": _proof("Inclusion proof (RFC 6962)", ("index", "size"), ("root",)),
+        "/log/proof/consistency": _proof("Consistency proof (RFC 6962)", ("old", "new"), ("old_root", "root")),
+        "/log/proof/event/{position}": _proof("An event's proof (C2SP tlog-proof)", ("position",)),
+    }
+
+
+def _named(place: str, name: str, description: str) -> Schema:
+    return {"name": name, "in": place, "required": True, "schema": {"type": "string"}, "description": description}
+
+
+def _file(summary: str, kind: str, *parameters: Schema) -> Schema:
+    found = {"200": _content("the file", **{kind: {"type": "string"}})}
+    found["404"] = _content("not in the published log", **{_TEXT: {"type": "string"}})
+    if kind == _BYTES:
+        found["304"] = {"description": "as you have it"}
+    return {"get": _operation(summary, "transparency log", found, parameters=list(parameters))}
+
+
+def _proof(summary: str, asked: tuple[str, ...], roots: tuple[str, ...] = ()) -> Schema:
+    """A proof in JSON with these roots; without roots it is a file."""
+    fields: Schema = dict.fromkeys(asked, _INTEGER) | dict.fromkeys(roots, _HASH)
+    fields["hashes"] = {"type": "array", "items": _HASH}
+    whole: Schema = {_JSON: {"type": "object", "required": list(fields), "properties": fields}}
+    problems = {"404": "not in the published log", "422": "a malformed request", "503": "log-frozen: ask later"}
+    found = {code: _content(text, **{_PROBLEM_JSON: _PROBLEM}) for code, text in problems.items()}
+    found["200"] = _content("the proof", **(whole if roots else {_TEXT: {"type": "string"}}))
+    place = "query" if roots else "path"
+    parameters = [_named(place, name, "Decimal, without sign or leading zero.") for name in asked]
+    return {"get": _operation(summary, "transparency log", found, parameters=parameters)}
+
+
+def _receipt() -> Schema:
+    frozen = "unavailable, or log-frozen: says nothing about the certificate"
+    found = _answers("404", "503") | {"200": _content("the receipt, see docs/proof.md", **{_JSON: _RECEIPT})}
+    found["503"] = _content(frozen, **{_JSON: _ANSWER, _PROBLEM_JSON: _PROBLEM})
+    asked = [_CODE, *_MOMENTS]
+    return {"get": _operation("The answer for a code, signed and proven", "verification", found, parameters=asked)}
+
+
 def _operations() -> Schema:
     text, anything = {"type": "string"}, {"type": "object"}
     name = {"name": "name", "in": "path", "required": True, "schema": text, "description": "A file of the pages."}
@@ -196,7 +259,7 @@ def openapi(app: FastAPI) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": app.title, "version": app.version, "summary": "Verify certificates of professional titles"},
-        "paths": _programs() | _people() | _operations(),
+        "paths": _programs() | _people() | _log() | _operations(),
         "components": {"schemas": components},
     }
 

@@ -7,10 +7,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from api.auditors import frozen
 from api.employers import JsonAnswer, registry_of
 from api.errors import PRIVATE
 from api.pages import STATIC_FOLDER
 from keys.signing import Purpose
+from registry.errors import LogFrozen
 
 _KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300"}
 # A page asks for `NAME?v=HASH`: what has another content has another address.
@@ -23,8 +25,15 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """GET /readyz: the log can be read and a signing key is in force; raises what is wrong otherwise (503)."""
+    """GET /readyz: the log extends what was signed, and a signing key is in force; says what is wrong otherwise (503).
+
+    A frozen log is not ready, and the process still runs (healthz): restarting it would mend nothing.
+    """
     registry = registry_of(request)
+    try:
+        registry.continuity.require()
+    except LogFrozen as error:
+        return frozen(error)
     registry.custody.keyring.current(Purpose.E_CERTIFICATE, registry.clock())
     return JsonAnswer(msgspec.json.encode({"status": "ready", "log_position": registry.log.head()}))
 

@@ -1,7 +1,10 @@
 """Run the HTTP service: uvicorn, one registry opened in each service process."""
 
+import fcntl
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -33,7 +36,12 @@ def serve(
     if passphrase_file is not None:
         os.environ["TITLE_REGISTRY_PASSPHRASE_FILE"] = str(passphrase_file)
     settings = Settings()
-    Registry.open(settings.data, settings.read_passphrase()).close()
+    Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints).close()
+    with _held(settings.data):
+        _run(target, host, port, workers)
+
+
+def _run(target: str, host: str, port: int, workers: int) -> None:
     uvicorn.run(
         target,
         host=host,
@@ -49,6 +57,19 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+
+
+@contextmanager
+def _held(data: Path) -> Iterator[None]:
+    """Hold the data folder while it is served: nothing is restored over it. Raise Unavailable while that goes on."""
+    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Unavailable(f"{data} 正在恢复备份", fix="恢复结束后再启动") from error
+    finally:
+        os.close(descriptor)
 
 
 def _check_port(host: str, port: int) -> None:

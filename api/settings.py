@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     passphrase: str | None = Field(default=None, description="the passphrase itself; a file is better", repr=False)
     officer: str | None = Field(default=None, description="the officer on whose behalf the command line acts")
     extra_fonts: Path | None = Field(default=None, description="folder with further fonts for rare characters")
+    checkpoints: Path | None = Field(default=None, description="second store: folder for the last signed checkpoint")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, description="port to listen on", ge=1, le=65535)
     workers: int = Field(default=1, description="service processes", ge=1, le=64)

@@ -99,6 +99,14 @@ def serving(
                     site.process.wait()
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds. Raise AssertionError if that takes longer than a start may."""
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not in {START_SECONDS} s"
+        time.sleep(0.02)
+
+
 def free_port() -> int:
     """A port of the loopback that nobody listens on now."""
     with socket() as probe:

@@ -27,7 +27,7 @@ def signed_page(press: Press, content: CertificateContent, token: bytes, signer:
 
 def bare_page(press: Press, content: CertificateContent, token: bytes, signer: DocumentSigner) -> float:
     """Milliseconds of the floor: one kept typst compiler with the same inputs, and pyHanko with its own defaults."""
-    sheet = {"certificate": msgspec.json.encode(press._sheet(content, token)).decode()}
+    sheet = {"certificate": msgspec.json.encode(press._sheet(content, token, b"")).decode()}
     moment, simple = datetime(2026, 1, 1, tzinfo=UTC), _simple_signer(signer)
     pdf = press.render(content, token)
 

@@ -17,6 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from api.bench import proving
 from api.bench.documents import bare_page, signed_page
 from api.bench.figures import Figure, rate, seconds
 from api.bench.load import Load
@@ -30,6 +31,7 @@ from registry.intake.rows import read_list
 from registry.log.mapper import decode
 from registry.service import Registry
 from registry.terms import utc_now
+from registry.titles.award import AwardTitle
 from registry.titles.certificate import token_of
 from registry.titles.token import TYP, payload
 
@@ -93,15 +95,40 @@ class Bench:
     def award(self) -> Figure:
         """One durable award after another, against one durable one-row insert."""
         registry, count = new_registry(self.folder / "award"), 300
+        commands = self._commands(registry, count)
+        value = count / seconds(lambda: [registry.award(command, officer="bench") for command in commands])
+        floor = count / seconds(lambda: _durable_inserts(self.folder / "floor.db", count))
+        return _figure("award", value, floor, "awards/s", 0.7 * floor, ">= 0.7 of a durable insert")
+
+    def _commands(self, registry: Registry, count: int) -> list[AwardTitle]:
         source = self.folder / "awards.csv"
         write_list(source, count)
         rows = read_list(
             source, authority="331100", document="BENCH〔2021〕1号", catalogue=registry.catalogue, today=registry.today
         )
-        commands = [row.result for row in rows if not isinstance(row.result, tuple)]
-        value = count / seconds(lambda: [registry.award(command, officer="bench") for command in commands])
-        floor = count / seconds(lambda: _durable_inserts(self.folder / "floor.db", count))
-        return _figure("award", value, floor, "awards/s", 0.7 * floor, ">= 0.7 of a durable insert")
+        return [row.result for row in rows if not isinstance(row.result, tuple)]
+
+    def award_sequenced(self) -> Figure:
+        """An award while the log is sequenced, against one without."""
+        alone, sequenced = new_registry(self.folder / "alone"), new_registry(self.folder / "sequenced")
+        return proving.award_sequenced(alone, sequenced, self._commands(alone, 2_000))
+
+    def sequence(self) -> Figure:
+        """All events into the tree."""
+        return proving.sequence(self.registry, self.folder)
+
+    def prove(self) -> Figure:
+        """One inclusion proof."""
+        return proving.prove(self.folder)
+
+    def merge_delay(self) -> Figure:
+        """From an append to its checkpoint."""
+        registry = new_registry(self.folder / "delay")
+        return proving.merge_delay(registry, self._commands(registry, 1_000))
+
+    def kit(self) -> Figure:
+        """The auditor's kit."""
+        return proving.kit(self.registry, self.folder)
 
     def replay(self) -> Figure:
         """Read, decode and fold every stream, against reading and decoding alone."""
@@ -150,8 +177,8 @@ class Bench:
         signer = registry.custody.signer(Purpose.E_CERTIFICATE, utc_now())
         _, certificate = registry.certificate(issue_one(registry, Press()))
         content = certificate.content.reveal()
-        value = rate(lambda: [sign1(signer, TYP, payload(content)) for _ in range(count)], count)
-        body = payload(content)
+        value = rate(lambda: [sign1(signer, TYP, payload(content, 0)) for _ in range(count)], count)
+        body = payload(content, 0)
         bare, scheme = registry.custody.document_signer(utc_now()).key, ec.ECDSA(hashes.SHA256())
         floor = rate(lambda: [bare.sign(body, scheme) for _ in range(count)], count)
         return _figure("sign_token", value, floor, "tokens/s", 0.7 * floor, ">= 0.7 of bare ES256")
@@ -183,6 +210,11 @@ MEASUREMENTS: dict[str, Callable[[Bench], Figure]] = {
     "verify": Bench.verify,
     "sign_token": Bench.sign_token,
     "pdf": Bench.pdf,
+    "sequence": Bench.sequence,
+    "prove": Bench.prove,
+    "award_sequenced": Bench.award_sequenced,
+    "merge_delay": Bench.merge_delay,
+    "kit": Bench.kit,
 }
 NAMES = tuple(MEASUREMENTS)
 

@@ -10,7 +10,21 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from api.cli import auditing, certificates, custody, decisions, holders, lists, measuring, operation, papers, titles
+from api.cli import (
+    auditing,
+    backing,
+    certificates,
+    custody,
+    decisions,
+    holders,
+    lists,
+    measuring,
+    operation,
+    papers,
+    proving,
+    recalling,
+    titles,
+)
 from api.cli.common import Session, option
 from api.cli.printing import Output
 from api.cli.tree import Commands, Root
@@ -84,13 +98,17 @@ measuring.add_demo_to(app)
 operation.add_to(app)
 app.add_typer(lists.app, name="import", rich_help_panel="Every day")
 app.add_typer(titles.app, name="titles", rich_help_panel="Every day")
+recalling.add_to(titles.app)
 app.add_typer(holders.app, name="holders", rich_help_panel="Every day")
 app.add_typer(papers.app, name="paper", rich_help_panel="Every day")
 certificates.add_to(app)
 decisions.add_to(app)
 auditing.add_to(app)
+proving.add_to(app)
 operation.add_care_to(app)
+backing.add_to(app)
 app.add_typer(custody.app, name="keys", rich_help_panel="Operation")
+app.add_typer(recalling.answers_app, name="answers", rich_help_panel="Operation")
 measuring.add_bench_to(app)
 
 

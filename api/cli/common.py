@@ -52,7 +52,7 @@ def opened(ctx: typer.Context) -> Iterator[Registry]:
     """The registry of the data folder, closed at the end."""
     settings = session_of(ctx).settings
     Folder(settings.data).read_config()  # a folder that is none is said before a passphrase is asked for
-    registry = Registry.open(settings.data, settings.read_passphrase())
+    registry = Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints)
     try:
         yield registry
     finally:
@@ -61,11 +61,15 @@ def opened(ctx: typer.Context) -> Iterator[Registry]:
 
 @contextmanager
 def writing(ctx: typer.Context, *, dry_run: bool = False) -> Iterator[tuple[Registry, str]]:
-    """The registry and the officer who acts. A dry run does everything but append, and ends the block there."""
+    """The registry and the officer who acts; what was written is in a published checkpoint at the end.
+
+    A dry run does everything but append, and ends the block there.
+    """
     officer = session_of(ctx).officer
     with opened(ctx) as registry:
         if not dry_run:
             yield registry, officer
+            registry.tlog.sequence()
             return
         with rehearsing(registry):
             try:

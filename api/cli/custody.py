@@ -56,7 +56,9 @@ def list_keys(ctx: typer.Context) -> None:
 @app.command("rotate")
 def rotate(
     ctx: typer.Context,
-    purpose: Annotated[str, typer.Argument(metavar="PURPOSE", help="e-certificate, document or checkpoint.")],
+    purpose: Annotated[
+        str, typer.Argument(metavar="PURPOSE", help="e-certificate, document, checkpoint or cosignature.")
+    ],
     dry_run: DryRun = False,
 ) -> None:
     """Make a new key for a purpose and retire the old one. What the old one signed stays valid."""
@@ -78,7 +80,7 @@ def rotate(
 def _purpose(word: str) -> Purpose:
     words = {one.value.partition("/")[0]: one for one in Purpose} | {one.value: one for one in Purpose}
     if word not in words:
-        raise typer.BadParameter("is one of: e-certificate, document, checkpoint", param_hint="PURPOSE")
+        raise typer.BadParameter("is one of: e-certificate, document, checkpoint, cosignature", param_hint="PURPOSE")
     return words[word]
 
 

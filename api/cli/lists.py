@@ -50,6 +50,8 @@ def awards(
             receipt = registry.import_awards(
                 file, authority=authority, document=document, officer=officer, dry_run=dry_run, progress=done
             )
+            if not dry_run:
+                registry.tlog.sequence()
         except ListRefused as error:
             refused: ListRefused | None = error
         else:

@@ -160,7 +160,7 @@ def _setters(
         workers,
         multiprocessing.get_context("spawn"),
         _begin,
-        (settings.data, settings.read_passphrase(), settings.extra_fonts),
+        (settings.data, settings.read_passphrase(), settings.extra_fonts, settings.checkpoints),
     ) as pool:
         yield lambda tasks: pool.map(_set_here, tasks, chunksize=4)
 
@@ -168,8 +168,8 @@ def _setters(
 _here: dict[str, tuple[Registry, Press]] = {}
 
 
-def _begin(data: Path, passphrase: bytes, extra_fonts: Path | None) -> None:
-    _here["parts"] = (Registry.open(data, passphrase), Press(extra_fonts))
+def _begin(data: Path, passphrase: bytes, extra_fonts: Path | None, checkpoints: Path | None) -> None:
+    _here["parts"] = (Registry.open(data, passphrase, checkpoints=checkpoints), Press(extra_fonts))
 
 
 def _set_here(task: Task) -> Refused | None:

@@ -145,6 +145,7 @@ def _certificate(claims: tokens.Claims, kid: str) -> dict[str, Any]:
         "awarded_on": day(tokens.AWARDED),
         "issued_on": day(tokens.ISSUED),
         "paper": claims.get(tokens.PAPER),
+        "leaf": claims.get(tokens.LEAF),
         "kid": kid,
     }
 

@@ -80,7 +80,7 @@ def init(
     fresh = _fresh_passphrase_file(settings)
     if fresh:
         _write_passphrase(fresh)
-    registry = Registry.create(settings.data, settings.read_passphrase(), config)
+    registry = Registry.create(settings.data, settings.read_passphrase(), config, checkpoints=settings.checkpoints)
     item = {"data": str(settings.data), "base_url": config.base_url, "passphrase_file": str(fresh) if fresh else None}
     facts = {"Data folder": settings.data, "Address": config.base_url, "Organisation": config.organisation}
     show(session_of(ctx).output, item, particulars(facts))
@@ -237,10 +237,13 @@ _CHECKS = (
 )
 
 
-def doctor(ctx: typer.Context) -> None:
-    """Check that this registry can do its work: folder, keys, store, register, fonts, disk."""
+def doctor(
+    ctx: typer.Context,
+    quick: Annotated[bool, option("--quick", help="Do not read every event, tile and certificate again.")] = False,
+) -> None:
+    """Check that this registry can do its work; read log, tree, claims, register and certificates again."""
     session = session_of(ctx)
-    checks = list(examine(session.settings))
+    checks = list(examine(session.settings, quick=quick))
     show_list(session.output, checks, _CHECKS, empty="")
     failed = [one for one in checks if one.outcome == "failed"]
     if failed:

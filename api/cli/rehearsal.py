@@ -44,6 +44,7 @@ class RehearsalLog(Log):
 def rehearsing(registry: Registry) -> Iterator[None]:
     """Let the registry rehearse: its log appends nothing, and evidence goes to a folder that is thrown away."""
     real, rehearsed = registry.log, RehearsalLog(registry.folder.log, registry.custody.vault(), registry.clock)
+    rehearsed.gate = real.gate
     registry.log = rehearsed
     registry.issuing = msgspec.structs.replace(registry.issuing, log=rehearsed)
     try:

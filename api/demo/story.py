@@ -22,7 +22,7 @@ from keys.files import write_private
 from registry.audit import export, verify
 from registry.conversion import Scan
 from registry.errors import Refused
-from registry.folder import Config
+from registry.folder import Config, Folder
 from registry.holders.identity import born, parse, sex
 from registry.holders.person import Person
 from registry.intake.importing import file_digest
@@ -77,6 +77,7 @@ def _clear(data: Path) -> None:
         if not (data / "summary.json").exists() and not (data / "demo").exists():
             raise Refused(f"{data} 已有内容，且不是演示数据", fix="换一个空文件夹")
         shutil.rmtree(data)
+    shutil.rmtree(Folder(data).beside, ignore_errors=True)
 
 
 def _found(data: Path, port: int) -> Registry:

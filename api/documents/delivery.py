@@ -15,6 +15,7 @@ from api.documents.release import DPI, release
 from api.documents.scanning import read_codes
 from keys.keyring import Keyring
 from keys.signing import Purpose
+from registry.audit.proving import prove_certificate
 from registry.errors import DocumentRefused
 from registry.issuing import Proof
 from registry.service import Registry
@@ -25,6 +26,7 @@ from registry.titles.state import Certificate
 from registry.titles.token import Claims, assemble, read
 
 _SIGNATURE_BYTES = 64
+_LARGE_LEAF = 2**32  # the leaf index of a log that we do not expect to outgrow: nine bytes in the token
 _DRAWING_POINTS = 150  # some 53 mm, as large as a code is printed alone
 
 
@@ -33,19 +35,21 @@ def proof_of(registry: Registry, press: Press) -> Proof:
     kid = registry.custody.keyring.current(Purpose.E_CERTIFICATE, registry.clock()).kid
 
     def proof(content: CertificateContent) -> None:
-        press.proof(content, len(assemble(content, kid, bytes(_SIGNATURE_BYTES))))
+        press.proof(content, len(assemble(content, kid, bytes(_SIGNATURE_BYTES), _LARGE_LEAF)))
 
     return proof
 
 
 def deliver(registry: Registry, press: Press, certificate: Certificate) -> bytes:
-    """The signed PDF of a signed certificate, after its printed code was read back and verified.
+    """The signed PDF of a signed certificate with its proof, after its printed code was read back and verified.
 
     Raise CorruptHistory for a certificate without a signature or whose content was erased, DocumentRefused if the
-    document cannot be set or does not pass, keys.errors.KeysError without a document key in force.
+    document cannot be set or does not pass, NotFound for one that no published checkpoint covers, keys.errors.KeysError
+    without a document key in force.
     """
     content, token = certificate.content.reveal(), token_of(certificate)
-    pdf = press.certificate(content, token, registry.custody.document_signer(registry.clock()))
+    proof = prove_certificate(registry, certificate).encode()
+    pdf = press.certificate(content, token, registry.custody.document_signer(registry.clock()), proof)
     release(pdf, content, token, verifier_of(registry.custody.keyring))
     return pdf
 

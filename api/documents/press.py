@@ -45,10 +45,13 @@ class Press:
         layout.lay_out(_texts(content))
         qr_matrix(qr_text(content, _EXAMPLE_BYTE * token_size))
 
-    def render(self, content: CertificateContent, token: bytes) -> bytes:
-        """Return the unsigned PDF with the token attached as `certificate.cose`. Raise as `proof` does."""
+    def render(self, content: CertificateContent, token: bytes, proof: bytes = b"") -> bytes:
+        """Return the unsigned PDF with the token attached as `certificate.cose`. Raise as `proof` does.
+
+        `proof`, where there is one, is attached as `certificate.tlog-proof` (C2SP tlog-proof).
+        """
         self._check(content)
-        sheet = msgspec.json.encode(self._sheet(content, token)).decode()
+        sheet = msgspec.json.encode(self._sheet(content, token, proof)).decode()
         try:
             page = self._compiler.compile(
                 format="pdf", sys_inputs={"certificate": sheet}, pdf_standards=STANDARDS, timestamp=_midnight(content)
@@ -61,9 +64,11 @@ class Press:
             raise DocumentRefused("证书排版失败：没有得到一个文件", fix="请把证书编号和本提示告知系统维护人员")
         return page
 
-    def certificate(self, content: CertificateContent, token: bytes, signer: DocumentSigner) -> bytes:
+    def certificate(
+        self, content: CertificateContent, token: bytes, signer: DocumentSigner, proof: bytes = b""
+    ) -> bytes:
         """Return the signed PDF. Raise DocumentRefused as `render` does, or if the signer's certificate has expired."""
-        return sign_pdf(self.render(content, token), signer, _midnight(content))
+        return sign_pdf(self.render(content, token, proof), signer, _midnight(content))
 
     @cached_property
     def _compiler(self) -> typst.Compiler:
@@ -82,7 +87,7 @@ class Press:
                     character=ch,
                 )
 
-    def _sheet(self, content: CertificateContent, token: bytes) -> dict[str, object]:
+    def _sheet(self, content: CertificateContent, token: bytes, proof: bytes) -> dict[str, object]:
         """Everything that the template reads."""
         texts = _texts(content)
         address = qr_text(content, token)
@@ -102,11 +107,11 @@ class Press:
             "qr": draw_svg(matrix).decode(),
             "qr-alt": f"二维码：打开 {address.partition('#')[0]} 核验本证书，并含可离线核验的签名",
             "modules": len(matrix) - 2 * QUIET_ZONE,
-            **_metadata(content, token),
+            **_metadata(content, token, proof),
         }
 
 
-def _metadata(content: CertificateContent, token: bytes) -> dict[str, object]:
+def _metadata(content: CertificateContent, token: bytes, proof: bytes) -> dict[str, object]:
     return {
         "title": f"专业技术资格电子证书 {content.number}",
         "author": content.authority_name,
@@ -114,6 +119,8 @@ def _metadata(content: CertificateContent, token: bytes) -> dict[str, object]:
         "keywords": [content.template, f"version {content.version}"],
         "token": list(token),
         "token-note": "可离线核验的签名令牌（COSE_Sign1，RFC 9052）",
+        "proof": list(proof),
+        "proof-note": "签发事件已入公开日志的证明（C2SP tlog-proof）",
     }
 
 

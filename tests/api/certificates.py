@@ -90,7 +90,7 @@ class Issuer:
 
     def token(self, content: CertificateContent = ORDINARY) -> bytes:
         """The signed token of that content."""
-        return sign1(self.tokens, TYP, payload(content))
+        return sign1(self.tokens, TYP, payload(content, None))
 
 
 def new_issuer(organisation: str = "样例市人力资源和社会保障局", now: datetime = MADE) -> Issuer:

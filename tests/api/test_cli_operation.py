@@ -84,6 +84,7 @@ def test_keys_are_listed_rotated_and_published_and_old_certificates_stay_valid(c
         ("e-certificate/1", "active"),
         ("document/1", "active"),
         ("checkpoint/1", "active"),
+        ("cosignature/1", "active"),
     ]
     dry = cli.data("keys", "rotate", "e-certificate", "--dry-run")
     assert dry["kid"] == old[0]["kid"]

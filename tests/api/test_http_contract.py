@@ -44,6 +44,10 @@ PUBLIC_ROUTES = {
     "GET /readyz",
     "GET /.well-known/jwks.json",
     "GET /docs",
+    "GET /api/v1/verifications/{code}/receipt",
+    "GET /log/checkpoint",
+    "GET /log/tile/{level}/{number}",
+    "GET /log/tile/entries/{number}",
 }
 Schema = dict[str, Any]
 
@@ -229,8 +233,21 @@ def _answers(site: Site, cabinet: Cabinet) -> Iterator[httpx.Response]:
         "/.well-known/root.pem",
     ):
         yield site.get(path)
+    yield from _log_answers(site)
+    yield site.get(f"{at}/receipt")
+    yield site.get(f"{at}/receipt", params={"as_of": "never"})
+    yield site.get("/api/v1/verifications/x/receipt")
     yield site.get("/static/verify.css")
     yield site.get("/static/nothing")
+
+
+def _log_answers(site: Site) -> Iterator[httpx.Response]:
+    yield from map(site.get, ("/log/checkpoint", "/log/key", "/log/policy"))
+    yield from map(site.get, ("/log/tile/0/000", "/log/tile/entries/000"))
+    for path in ("inclusion?index=0&size=1", "consistency?old=0&new=1", "event/1"):
+        yield site.get(f"/log/proof/{path}")
+    for path in ("inclusion?index=0", "inclusion?index=5&size=5", "consistency?old=2&new=1", "event/x", "event/9999"):
+        yield site.get(f"/log/proof/{path}")
 
 
 def test_every_answer_is_described_and_fits_its_schema(site: Site, cabinet: Cabinet) -> None:
