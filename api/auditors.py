@@ -26,8 +26,8 @@ from registry.audit.receipt import make_receipt
 from registry.errors import LogFrozen, NotFound
 from registry.proof.kept import size_of
 from registry.proof.proofs import tree_root
+from registry.proof.published import PublishedLog
 from registry.proof.tiles import ENTRIES, WIDTH
-from registry.proof.tlog import TransparencyLog
 from registry.proof.tlog_proof import TlogProof
 from registry.service import Registry
 
@@ -60,28 +60,43 @@ def _unfrozen(handler: _Handler) -> _Handler:
     return guarded
 
 
+def _log(request: Request) -> PublishedLog | None:
+    """The log that the path names: /log the first, /log/2 the one that followed it (C2SP: the prefix is the origin)."""
+    return registry_of(request).tlog.earlier(request.path_params.get("generation", 1))
+
+
+def _proving(request: Request) -> PublishedLog:
+    log = _log(request)
+    if log is None:
+        raise NotFound("没有这个日志", fix="核对地址中的编号")
+    return log
+
+
 # what was published
 
 
 async def checkpoint(request: Request) -> Response:
     """GET /log/checkpoint: the newest signed note, also while the log is frozen."""
-    return _text(registry_of(request).tlog.published(), _SECONDS)
+    log = _log(request)
+    return _text(log.published() if log else None, _SECONDS)
 
 
 async def tile(request: Request) -> Response:
     """GET /log/tile/{level}/{number}, of hashes: full ones, and partial ones of every size up to the checkpoint."""
     level, number = request.path_params["level"], request.path_params["number"]
-    return _kept(request, _published(registry_of(request).tlog, level, number))
+    return _kept(request, _published(_log(request), level, number))
 
 
 async def entries(request: Request) -> Response:
     """GET /log/tile/entries/{number}: leaf entries, each after its length; compressed for whoever takes gzip."""
-    data = _published(registry_of(request).tlog, ENTRIES, request.path_params["number"])
+    data = _published(_log(request), ENTRIES, request.path_params["number"])
     return _kept(request, data, compressed=_takes_gzip(request.headers.get("accept-encoding", "")))
 
 
-def _published(tlog: TransparencyLog, kind: str, number: str) -> bytes | None:
+def _published(tlog: PublishedLog | None, kind: str, number: str) -> bytes | None:
     """A tile or entry bundle; None for what reaches beyond the published tree, which may still become another."""
+    if tlog is None:
+        return None
     data, note = tlog.tiles.read(f"tile/{kind}/{number}"), tlog.published()
     if data is None or note is None:
         return None
@@ -112,8 +127,9 @@ def _takes_gzip(accepted: str) -> bool:
 
 async def keys(request: Request) -> Response:
     """GET /log/key: a verifier key a line: Ed25519 of the log first, then its ML-DSA-44 cosigners; old ones too."""
-    tlog = registry_of(request).tlog
-    return _text("".join(f"{one}\n" for one in (*tlog.keys(), *tlog.cosigner_keys())).encode(), _MINUTES)
+    log = _log(request)
+    lines = "".join(f"{one}\n" for one in (*log.keys(), *log.cosigner_keys())) if log else ""
+    return _text(lines.encode() or None, _MINUTES)
 
 
 async def policy(request: Request) -> Response:
@@ -134,7 +150,7 @@ def _text(data: bytes | None, headers: dict[str, str]) -> Response:
 @_unfrozen
 async def inclusion(request: Request) -> Response:
     """GET /log/proof/inclusion?index=&size=: that a leaf is in the tree of that size (RFC 6962 section 2.1.1)."""
-    tlog = registry_of(request).tlog
+    tlog = _proving(request)
     index, size = _counts(request, "index", "size")
     hashes = tlog.inclusion(index, size)
     return _json({"index": index, "size": size, "root": _root(tlog, size), "hashes": _texts(hashes)})
@@ -143,7 +159,7 @@ async def inclusion(request: Request) -> Response:
 @_unfrozen
 async def consistency(request: Request) -> Response:
     """GET /log/proof/consistency?old=&new=: that the larger tree extends the smaller (RFC 6962 section 2.1.2)."""
-    tlog = registry_of(request).tlog
+    tlog = _proving(request)
     old, new = _counts(request, "old", "new")
     hashes = _texts(tlog.consistency(old, new))
     return _json({"old": old, "new": new, "old_root": _root(tlog, old), "root": _root(tlog, new), "hashes": hashes})
@@ -157,7 +173,7 @@ async def event(request: Request) -> Response:
     given away here: only the holder and the bureau have them, and the entry holds their SHA-256, so whoever has them
     can show that they are the ones. The newest checkpoint and not the first: it has what witnesses cosigned.
     """
-    tlog, position = registry_of(request).tlog, _count("path/position", request.path_params["position"])
+    tlog, position = _proving(request), _count("path/position", request.path_params["position"])
     index, note = tlog.index_of(position), tlog.published()
     if note is None:
         raise NotFound("还没有已发布的检查点", fix="稍后再试")
@@ -185,7 +201,7 @@ def _count(pointer: str, text: str) -> int:
     return int(text)
 
 
-def _root(tlog: TransparencyLog, size: int) -> str:
+def _root(tlog: PublishedLog, size: int) -> str:
     return base64.b64encode(tree_root(size, tlog.tiles.reader(size))).decode()
 
 
@@ -222,13 +238,18 @@ def _receipt(registry: Registry, code: str, as_of: date | None, known_at: dateti
 # Stands before the route of a bare code, for there everything behind the prefix is a code.
 RECEIPT_ENDING = "/receipt"
 RECEIPT = Route("/api/v1/verifications/{code:path}" + RECEIPT_ENDING, receipt, methods=["GET"])
+_FOLLOWING = "/log/{generation:int}"
 ROUTES = [
-    Route("/log/checkpoint", checkpoint, methods=["GET"]),
-    Route("/log/key", keys, methods=["GET"]),
-    Route("/log/policy", policy, methods=["GET"]),
-    Route("/log/tile/entries/{number:path}", entries, methods=["GET"]),
-    Route("/log/tile/{level}/{number:path}", tile, methods=["GET"]),
-    Route("/log/proof/inclusion", inclusion, methods=["GET"]),
-    Route("/log/proof/consistency", consistency, methods=["GET"]),
-    Route("/log/proof/event/{position}", event, methods=["GET"]),
+    Route(f"{prefix}{path}", handler, methods=["GET"])
+    for prefix in ("/log", _FOLLOWING)
+    for path, handler in (
+        ("/checkpoint", checkpoint),
+        ("/key", keys),
+        ("/policy", policy),
+        ("/tile/entries/{number:path}", entries),
+        ("/tile/{level}/{number:path}", tile),
+        ("/proof/inclusion", inclusion),
+        ("/proof/consistency", consistency),
+        ("/proof/event/{position}", event),
+    )
 ]

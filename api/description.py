@@ -192,7 +192,7 @@ def _people() -> Schema:
 def _log() -> Schema:
     number = _named("path", "number", "Three digits each, all but the last with x: x001/x234/067; .p/5 if partial.")
     level = _named("path", "level", "0 to 63; a hash stands for 256**level leaves.")
-    return {
+    first = {
         "/log/checkpoint": _file("The newest signed checkpoint (C2SP tlog-checkpoint)", _TEXT),
         "/log/key": _file("The verifier keys of the log, one a line", _TEXT),
         "/log/policy": _file("Which witnesses cosign (C2SP tlog-policy)", _TEXT),
@@ -202,6 +202,14 @@ def _log() -> Schema:
         "/log/proof/consistency": _proof("Consistency proof (RFC 6962)", ("old", "new"), ("old_root", "root")),
         "/log/proof/event/{position}": _proof("An event's proof (C2SP tlog-proof)", ("position",)),
     }
+    return first | {path.replace("/log", "/log/{generation}", 1): _following(one) for path, one in first.items()}
+
+
+def _following(item: Schema) -> Schema:
+    """The same of a log that follows the first one."""
+    generation = _named("path", "generation", "2 for the log that followed the first one, and so on.")
+    get = item["get"]
+    return {"get": {**get, "parameters": [generation, *get.get("parameters", ())]}}
 
 
 def _named(place: str, name: str, description: str) -> Schema:

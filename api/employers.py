@@ -19,6 +19,7 @@ from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
 from registry.answers import Channel
 from registry.errors import BadCode, BadInput
+from registry.log.log import KnownAt
 from registry.service import Registry
 from registry.terms import Status
 from registry.titles.answer import Answer, Step
@@ -113,7 +114,7 @@ async def verify_batch(request: Request) -> Response:
     return JsonAnswer(msgspec.json.encode({"answers": answers}))
 
 
-def check_text(registry: Registry, text: str, as_of: date | None, known_at: datetime | None) -> Answer:
+def check_text(registry: Registry, text: str, as_of: date | None, known_at: KnownAt | None) -> Answer:
     """Check what a scanner or a person hands over: code, URL, QR text, or bare token digits.
 
     A token is checked first, and must be that of the code beside it. The host of an address counts for nothing.
@@ -153,7 +154,7 @@ def _refused(registry: Registry, status: Status, why: str) -> Answer:
     )
 
 
-def check_file(registry: Registry, data: bytes, as_of: date | None, known_at: datetime | None) -> Answer:
+def check_file(registry: Registry, data: bytes, as_of: date | None, known_at: KnownAt | None) -> Answer:
     """Check an uploaded PDF (its signature, then the token it carries) or a picture of a QR."""
     try:
         if b"%PDF-" not in data[:1024]:

@@ -30,7 +30,8 @@ from registry.log.log import Log
 from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
-from registry.proof.tlog import TransparencyLog, origin_of
+from registry.proof.signers import origin_of
+from registry.proof.tlog import TransparencyLog
 from registry.register.register import Register
 from registry.terms import civil_date, utc_now
 from registry.titles import decisions

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from api.cli.common import AsOf, existing_file, opened, option, read_date, session_of
+from api.cli.common import KNOWN_AT, AsOf, Known, existing_file, opened, option, read_date, read_known, session_of
 from api.cli.printing import (
     Column,
     Output,
@@ -25,7 +25,7 @@ from api.cli.printing import (
     table,
 )
 from api.cli.timeline import word_of
-from api.cli.titles import KNOWN_AT, Known, read_known, title_columns
+from api.cli.titles import title_columns
 from api.cli.tree import Commands
 from registry import audit
 from registry.audit import Difference, Moment, Report, Statistics

@@ -18,7 +18,7 @@ from registry.errors import BadInput, CorruptHistory, ProofInvalid
 from registry.proof.checkpoint import NoteKey, read_checkpoint
 from registry.proof.leaf import leaf_entry
 from registry.proof.note import split_note
-from registry.proof.tlog import log_keys
+from registry.proof.signers import log_keys
 from registry.proof.tlog_proof import TlogProof
 
 Trusted = Callable[[str], Sequence[NoteKey]]

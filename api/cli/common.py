@@ -14,6 +14,7 @@ from api.cli.rehearsal import Rehearsed, rehearsing
 from api.settings import Settings
 from registry.errors import BadInput
 from registry.folder import Folder
+from registry.log.log import KnownAt
 from registry.service import Registry
 from registry.terms import IdentityKind, Level, Obtained, Status
 
@@ -106,6 +107,13 @@ def read_moment(text: str | datetime) -> datetime:
     return found
 
 
+def read_known(text: str | KnownAt) -> KnownAt:
+    """An instant with its offset, or a log position (0: nothing was known). Ends with a usage error for neither."""
+    if isinstance(text, str) and text.strip().isascii() and text.strip().isdigit():
+        return int(text)
+    return text if isinstance(text, int) else read_moment(text)
+
+
 def _word(kind: type[N], *some: N) -> Callable[[str], N]:
     """A reader of stored words (all of the kind, or some of them) by value or Chinese name."""
     known_words = some or tuple(kind)
@@ -145,13 +153,14 @@ def option(*names: str, help: str, **more: Any) -> Any:
 AsOf = Annotated[
     date | None, option("--as-of", parser=read_date, metavar="DATE", help="Effective date asked about; default today.")
 ]
-KnownAt = Annotated[
-    datetime | None,
+KNOWN_AT = "TIME|POSITION"
+Known = Annotated[
+    Any,  # of KnownAt; the framework takes no union, the parser sees to it
     option(
         "--known-at",
-        parser=read_moment,
-        metavar="TIME",
-        help="Recorded time asked about, with its offset; default now.",
+        parser=read_known,
+        metavar=KNOWN_AT,
+        help="Recorded time asked about, with its offset, or a log position; default now.",
     ),
 ]
 Authority = Annotated[

@@ -28,7 +28,13 @@ from registry.terms import utc_now
 
 SOON = timedelta(days=90)
 LITTLE_SPACE = 1024**3  # bytes
-_OF_CERTIFICATES = (Code.CERTIFICATE, Code.CERTIFICATE_KEY, Code.CERTIFICATE_SIGNATURE)
+_OF_CERTIFICATES = (
+    Code.CERTIFICATE,
+    Code.CERTIFICATE_KEY,
+    Code.CERTIFICATE_SIGNATURE,
+    Code.CERTIFICATE_LEAF,
+    Code.CERTIFICATE_DIGEST,
+)
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -10,11 +10,11 @@ import typer
 from api.cli.common import (
     AsOf,
     Authority,
+    Known,
     opened,
     option,
     read_kind,
     read_level,
-    read_moment,
     read_status,
     series_named,
     session_of,
@@ -44,25 +44,6 @@ IdentityNumber = Annotated[
 Kind = Annotated[
     IdentityKind | None,
     option("--identity-kind", parser=read_kind, metavar="KIND", help="Kind of document, such as passport or 护照."),
-]
-
-
-def read_known(text: str | KnownAt) -> KnownAt:
-    """An instant with its offset, or a log position (0: nothing was known). Ends with a usage error for neither."""
-    if isinstance(text, str) and text.strip().isascii() and text.strip().isdigit():
-        return int(text)
-    return text if isinstance(text, int) else read_moment(text)
-
-
-KNOWN_AT = "TIME|POSITION"
-Known = Annotated[
-    Any,  # of KnownAt; the framework takes no union, the parser sees to it
-    option(
-        "--known-at",
-        parser=read_known,
-        metavar=KNOWN_AT,
-        help="Recorded time asked about, with its offset, or a log position; default now.",
-    ),
 ]
 Country = Annotated[str | None, option("--country", metavar="ABC", help="Country of a passport (ISO 3166 alpha-3).")]
 

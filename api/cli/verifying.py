@@ -1,17 +1,18 @@
 """Verify whatever anyone hands over: a code, an address, a QR text, a picture, a PDF; on line or off line."""
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from api.cli.common import AsOf, KnownAt, existing_file, opened, option, session_of
+from api.cli.common import AsOf, Known, existing_file, opened, option, session_of
 from api.cli.offline import verify_offline
 from api.cli.printing import Column, chinese, heading, moment, particulars, show, table
 from api.cli.tree import SAID_NO
 from registry.answers import Channel
+from registry.log.log import KnownAt
 from registry.service import Registry
 from registry.terms import Status
 from registry.titles.answer import Answer
@@ -35,7 +36,7 @@ def verify(
         Path | None, option("--root", metavar="FILE", help="Root certificate (PEM), for a PDF; see keys root.")
     ] = None,
     as_of: AsOf = None,
-    known_at: KnownAt = None,
+    known_at: Known = None,
 ) -> None:
     """Verify a certificate. Exit status 0 if it is valid (off line: if the signature holds), 3 for anything else."""
     data = _file(target)
@@ -55,7 +56,7 @@ def verify(
         raise typer.Exit(SAID_NO)
 
 
-def _check_offline_options(keys: Path | None, as_of: date | None, known_at: datetime | None) -> None:
+def _check_offline_options(keys: Path | None, as_of: date | None, known_at: KnownAt | None) -> None:
     if keys is None:
         raise typer.BadParameter("say which public keys to trust: --keys jwks.json", param_hint="--offline")
     if as_of or known_at:
@@ -75,7 +76,7 @@ def _file(target: str) -> bytes | None:
     return None
 
 
-def _ask(registry: Registry, target: str | bytes, as_of: date | None, known_at: datetime | None) -> Answer:
+def _ask(registry: Registry, target: str | bytes, as_of: date | None, known_at: KnownAt | None) -> Answer:
     from api.employers import check_file, check_text
 
     if isinstance(target, bytes):

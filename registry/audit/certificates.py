@@ -31,10 +31,10 @@ _WIDTH, _DIGEST = 64, 32  # bytes
 Wrong = tuple[Code, str]
 
 
-def certificates(title: Title, keyring: Keyring) -> Iterator[Finding]:
+def certificates(title: Title, keyring: Keyring, first: int = 0) -> Iterator[Finding]:
     """What is wrong with the certificates of a title."""
     for number, one in enumerate(title.certificates, 1):
-        wrong = _certificate(one, number, keyring)
+        wrong = _certificate(one, number, keyring, first)
         if wrong:
             yield Finding(code=wrong[0], message=wrong[1], stream=title.id, field=f"certificate {number}")
 
@@ -47,7 +47,7 @@ def signed(name: str, fact: CertificateSigned) -> Wrong | None:
     return Code.CERTIFICATE_LEAF, "签发事件没有叶子编号和摘要，或旧格式的事件带有它们"
 
 
-def _certificate(one: Certificate, number: int, keyring: Keyring) -> Wrong | None:
+def _certificate(one: Certificate, number: int, keyring: Keyring, first: int) -> Wrong | None:
     try:
         if one.version != number or parse_code(one.code) != one.code:
             return Code.CERTIFICATE, "证书的版本号不连续，或查验码的写法不规范"
@@ -56,7 +56,7 @@ def _certificate(one: Certificate, number: int, keyring: Keyring) -> Wrong | Non
             return Code.CERTIFICATE_KEY, f"密钥 {one.kid} 在准备证书时不能签发证书"
         if one.signature is None:
             return None
-        return _sealed(one, keyring.find(one.kid)) or _opened(one, keyring)
+        return _sealed(one, keyring.find(one.kid), first) or _opened(one, keyring)
     except RegistryError as error:
         return Code.CERTIFICATE, error.message
     except KeysError as error:
@@ -64,13 +64,14 @@ def _certificate(one: Certificate, number: int, keyring: Keyring) -> Wrong | Non
         return code, error.message
 
 
-def _sealed(one: Certificate, key: PublicKey) -> Wrong | None:
+def _sealed(one: Certificate, key: PublicKey, first: int) -> Wrong | None:
     """What anybody can check: the place in the log, and the signature over the digest."""
     signature, digest = one.signature or b"", one.digest
     if len(signature) != _WIDTH:
         return Code.CERTIFICATE_SIGNATURE, f"签名长度应为 {_WIDTH} 字节，实为 {len(signature)} 字节"
-    if one.leaf is not None and one.leaf != one.prepared_position - 1:
-        return Code.CERTIFICATE_LEAF, f"叶子编号应为 {one.prepared_position - 1}，实为 {one.leaf}"
+    own = one.prepared_position - 1 + first
+    if one.leaf is not None and not own - first <= one.leaf <= own:  # one less: issued in the log before
+        return Code.CERTIFICATE_LEAF, f"叶子编号应为 {own}，实为 {one.leaf}"
     if digest is None:
         return None  # signed before there was a transparency log: the signature needs the content
     if len(digest) != _DIGEST:

@@ -15,7 +15,7 @@ from registry.proof.cosignature import CosignerKey, cosignatures
 from registry.proof.kept import KeptCheckpoints
 from registry.proof.note import split_note
 from registry.proof.policy import Policy
-from registry.proof.tlog import open_by
+from registry.proof.signers import open_by
 from registry.proof.tree import EMPTY_ROOT, RightEdge
 
 

@@ -54,7 +54,7 @@ def _recorded_at(order: Order) -> object:
 
 def check_beside(registry: "Registry", order: Order, scratch: Scratch, findings: Findings) -> None:
     """The live log begins with what was exported, and holds its identity claims; all claims, if it has not gone on."""
-    live = Order(Findings())
+    live = Order(Findings(), predecessor=registry.tlog.predecessor)
     for row in registry.log.recorder.rows_by_position(0, order.size):
         live.take(row)
     if (live.size, live.root) != (order.size, order.root):

@@ -27,8 +27,8 @@ from registry.log.log import Log
 from registry.log.mapper import decode
 from registry.proof.checkpoint import Checkpoint, NoteKey, sign_note
 from registry.proof.kept import size_of
+from registry.proof.signers import open_by
 from registry.proof.tiles import resources
-from registry.proof.tlog import open_by
 
 if TYPE_CHECKING:
     from registry.service import Registry
@@ -131,7 +131,7 @@ def _fill(task: _Task, signer: Signer) -> Manifest:
     for name in resources(checkpoint.size):
         draft.keep(name, _tile(registry, name))
     with closing(Scratch()) as scratch:
-        rebuild = _write_derived(task, scratch, checkpoint.size)
+        rebuild = _write_derived(task, scratch, order.size)
         counts = counts_of(scratch, order)
     _write_keys_and_reference(task, checkpoint.size)
     manifest = Manifest(
@@ -163,16 +163,17 @@ def _last(log: Log, head: int) -> tuple[str, int, str, bytes]:
 
 
 def _write_events(task: _Task, checkpoint: Checkpoint) -> Order:
-    findings = Findings()
-    order = Order(findings)
+    findings, predecessor = Findings(), task.registry.tlog.predecessor
+    order = Order(findings, predecessor=predecessor)
+    events = checkpoint.size - order.first
     with task.draft.continued(layout.EVENTS) as file:
-        _read_back(file, order, checkpoint.size)
+        _read_back(file, order, events)
         begun = order.size
-        rows = task.registry.log.recorder.rows_by_position(begun, checkpoint.size)
+        rows = task.registry.log.recorder.rows_by_position(begun, events)
         file.writelines(map(layout.write_event, _told(order.passing(rows), begun, task.progress)))
     if findings.kept:
         raise CorruptHistory(findings.kept[0].message, fix="运行 doctor；必要时从备份恢复")
-    if (order.size, order.root) != (checkpoint.size, checkpoint.root):
+    if (order.leaves, order.root) != (checkpoint.size, checkpoint.root):
         what = "事件（或中断的导出中的事件）" if begun else "事件"
         raise CorruptHistory(f"{what}与检查点所签的根不符，没有导出", fix="再试一次；仍不符则运行 doctor")
     return order
@@ -227,7 +228,9 @@ def _write_derived(task: _Task, scratch: Scratch, size: int) -> Rebuild:
 def _write_keys_and_reference(task: _Task, size: int) -> None:
     draft, registry = task.draft, task.registry
     draft.put(layout.CHECKPOINTS, (note + b"\n" for note in registry.tlog.checkpoints() if size_of(note) <= size))
-    policy = registry.tlog.folder / layout.POLICY
+    policy = registry.folder.policy
+    if registry.tlog.predecessor is not None:
+        draft.put(layout.PREDECESSOR, [registry.tlog.predecessor])
     if policy.is_file():
         draft.put(layout.POLICY, [policy.read_bytes()])
     jwks = msgspec.json.format(msgspec.json.encode(registry.custody.keyring.to_jwks()), indent=2) + b"\n"

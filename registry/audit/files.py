@@ -17,7 +17,7 @@ from registry.audit.statistics import Statistics
 from registry.errors import BadInput, CorruptHistory, RegistryError
 from registry.proof.checkpoint import NoteKey, open_note
 from registry.proof.policy import Policy
-from registry.proof.tlog import log_keys
+from registry.proof.signers import log_keys
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ register.jsonl   one line a row of the register (papers, proposals, titles), wit
 statistics.json  the figures of the register
 checkpoint       the newest signed size and root of the tree over all events, with whatever cosignatures it has
 checkpoints      every checkpoint that was published up to that size, oldest first, each followed by one empty line
+predecessor      the first leaf entry, if the log follows another (registry/proof/leaves.py)
 tile/            the tree and its leaf entries as tiles (C2SP tlog-tiles), exactly those of that size
 policy           whose cosignatures are asked for (C2SP tlog-policy), if there is one
 keys.json        the public keys (JWK Set); root.pem, chain.pem the certificates above document signatures
@@ -32,7 +33,7 @@ SCHEMA = "title-registry/export/2"
 EVENTS, CLAIMS, REGISTER = "events.jsonl", "claims.jsonl", "register.jsonl"
 KEYS, ROOT_CERTIFICATE, CHAIN = "keys.json", "root.pem", "chain.pem"
 STATISTICS, REFERENCE, POLICY, KIT = "statistics.json", "reference", "policy", "verify_export.py"
-CHECKPOINT, CHECKPOINTS, TILES = "checkpoint", "checkpoints", "tile/"
+CHECKPOINT, CHECKPOINTS, PREDECESSOR, TILES = "checkpoint", "checkpoints", "predecessor", "tile/"
 MANIFEST, MANIFEST_NOTE = "manifest.json", "manifest.note"
 REQUIRED = (EVENTS, CLAIMS, REGISTER, STATISTICS, KEYS, ROOT_CERTIFICATE, CHAIN, CHECKPOINT, CHECKPOINTS, KIT)
 _TILE = r"tile/(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?"

@@ -76,7 +76,8 @@ def _tree(
     size = newest.size if newest else 0
     kept = KeptNotes(tlog.kept.path, keys, findings, up_to=size)
     tlog.tiles.forget()
-    order = Order(findings, size, Watch(iter(kept), findings), Tiling(_reader(tlog.tiles), findings, size))
+    tiling = Tiling(_reader(tlog.tiles), findings, size)
+    order = Order(findings, size, Watch(iter(kept), findings), tiling, tlog.predecessor)
     for row in registry.log.recorder.rows_by_position(0, head):
         order.take(row)
     order.end()
@@ -98,7 +99,8 @@ def _reader(tiles: TileStore) -> Callable[[str], bytes | None]:
 def _compare(registry: "Registry", head: int, scratch: Scratch, findings: Findings) -> None:
     custody, log = registry.custody, registry.log
     index = custody.vault().blind_index
-    rebuild = Rebuild(scratch, findings, keyring=custody.keyring, key_of=opener(log), index=index)
+    first = 0 if registry.tlog.predecessor is None else 1
+    rebuild = Rebuild(scratch, findings, keyring=custody.keyring, key_of=opener(log), index=index, first=first)
     rebuild.take_all(log.recorder.rows_by_stream(head))
     check_links(scratch, findings)
     kept = (((scope, key), (stream,)) for scope, key, stream in kept_claims(log))

@@ -26,8 +26,10 @@ class Order:
         watched: int | None = None,
         watch: Watch | None = None,
         tiling: Tiling | None = None,
+        predecessor: bytes | None = None,
     ) -> None:
-        """`watched`: also keep the root that the tree had at this size."""
+        """`watched`: also keep the root that the tree had at this size. `predecessor`: its first leaf entry, if it
+        follows another log."""
         self._findings, self._watched = findings, watched
         self._watch, self._tiling = watch or Watch(iter(()), findings), tiling
         self._tiled = 0 if tiling is None else sys.maxsize if tiling.size is None else tiling.size
@@ -35,6 +37,9 @@ class Order:
         self._before = self._highest = 0
         self.root_then: bytes | None = self._edge.root() if watched == 0 else None
         self.last: Row | None = None
+        self.first = 0 if predecessor is None else 1
+        if predecessor is not None:
+            self._grow(predecessor)
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Hand every event on after taking it in."""
@@ -67,13 +72,18 @@ class Order:
 
     def end(self) -> None:
         """No more events: say which checkpoints lie beyond, and look at the last tiles."""
-        self._watch.end(self.size)
+        self._watch.end(self.leaves)
         if self._tiling is not None:
             self._tiling.end()
 
     @property
     def size(self) -> int:
         """How many events were taken in."""
+        return self._edge.size - self.first
+
+    @property
+    def leaves(self) -> int:
+        """How many leaves the tree has: the events, and one before them if it follows another log."""
         return self._edge.size
 
     @property
@@ -100,15 +110,15 @@ class Order:
     def compare(self, checkpoint: Checkpoint) -> None:
         """Compare with the signed checkpoint (of the watched size) that must cover everything."""
         self.contain(checkpoint)
-        if checkpoint.size < self.size and checkpoint.root == self.root_then:
-            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+        if checkpoint.size < self.leaves and checkpoint.root == self.root_then:
+            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.leaves)}
             message = "检查点早于这份日志，其后的事件没有签名"
             self._findings.add(Finding(code=Code.CHECKPOINT_OLDER, message=message, **sizes))
 
     def contain(self, checkpoint: Checkpoint) -> None:
         """Compare with a signed checkpoint (of the watched size) after which the log may have gone on."""
-        if checkpoint.size > self.size:
-            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.size)}
+        if checkpoint.size > self.leaves:
+            sizes: dict[str, Any] = {"expected": str(checkpoint.size), "found": str(self.leaves)}
             message = "事件少于检查点所签的数目，末尾被截去"
             self._findings.add(Finding(code=Code.TAIL_MISSING, message=message, **sizes))
         elif checkpoint.root != self.root_then:

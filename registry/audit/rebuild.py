@@ -42,7 +42,8 @@ class _StreamBroken(Exception):
 class Rebuild:
     """Takes all streams in order, and fills a scratch database with what their states say.
 
-    `key_of` opens personal fields; `index` makes the identity claims; `keyring` checks certificates (None: not at all).
+    `key_of` opens personal fields; `index` makes the identity claims; `keyring` checks certificates (None: not at all);
+    `first` is the leaf index of the first event.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Rebuild:
         keyring: Keyring | None = None,
         key_of: KeyOf | None = None,
         index: Callable[[str], str] | None = None,
+        first: int = 0,
     ) -> None:
+        self._first = first
         self._scratch, self._findings, self._keyring, self._index = scratch, findings, keyring, index
         self._key_of = self._guarded(key_of) if key_of else None
         self._states: list[tuple[str, Any]] = []
@@ -134,7 +137,7 @@ class Rebuild:
         if isinstance(state, Adopted):
             self.digests = state.digests
         if isinstance(state, Title) and self._keyring:
-            for finding in certificates(state, self._keyring):
+            for finding in certificates(state, self._keyring, self._first):
                 self._findings.add(finding)
         if isinstance(state, Holder) and self._key_of and self._key_of(state.id) is None:
             self._scratch.put_erased(stream)

@@ -31,7 +31,7 @@ from registry.proof.kept import size_of
 from registry.proof.leaf import SCHEMA as LEAF_SCHEMA
 from registry.proof.note import split_note
 from registry.proof.proofs import verify_inclusion
-from registry.proof.tlog import open_by
+from registry.proof.signers import open_by
 from registry.proof.tree import leaf_hash
 from registry.titles.answer import Answer
 from registry.titles.code import parse_code

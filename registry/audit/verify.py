@@ -24,7 +24,7 @@ from registry.audit.compare import check_links, compare_claims, compare_rows, co
 from registry.audit.declared import check_beside, check_manifest
 from registry.audit.files import ExportFiles
 from registry.audit.findings import Code, Findings, Report
-from registry.audit.layout import CHECKPOINT, CHECKPOINTS, ROWS, TILES, Manifest
+from registry.audit.layout import CHECKPOINT, CHECKPOINTS, PREDECESSOR, ROWS, TILES, Manifest
 from registry.audit.order import Order
 from registry.audit.rebuild import Rebuild
 from registry.audit.scratch import Scratch, batches
@@ -32,7 +32,7 @@ from registry.audit.statistics import Tally
 from registry.audit.tiling import Tiling
 from registry.log.log import Log
 from registry.proof.checkpoint import NoteKey
-from registry.proof.tlog import cosigner_keys, log_keys
+from registry.proof.signers import cosigner_keys, log_keys
 
 if TYPE_CHECKING:
     from registry.service import Registry
@@ -135,7 +135,7 @@ class _Verification:
         others = read_given(given, keys, findings)
         watch = Watch(heapq.merge(kept, others, key=lambda one: one.size), findings)
         tiling = Tiling(self.files.tile, findings)
-        order = Order(findings, newest.size if newest else None, watch, tiling)
+        order = Order(findings, newest.size if newest else None, watch, tiling, self.files.tile(PREDECESSOR))
         for batch in batches(order.passing(self.files.events())):  # (3) positions
             self.scratch.put_events(batch)
             self.progress(order.size)
@@ -144,7 +144,7 @@ class _Verification:
             order.compare(newest)  # (2)
         kept.check_end(newest)
         listed = (name for name in (manifest.files if manifest else ()) if name.startswith(TILES))
-        tiling.check_listed(listed, order.size)
+        tiling.check_listed(listed, order.leaves)
         return order
 
     def _cosigned(self, keys: Keys) -> Witnessed:
@@ -158,6 +158,7 @@ class _Verification:
             keyring=keyring,
             key_of=opener(self.beside.log) if self.beside else None,
             index=self.beside.custody.vault().blind_index if self.beside else None,
+            first=order.first,
         )
         events = self.scratch.events_by_stream()
         rebuild.take_all(events, lambda done: self.progress(order.size + done))  # (3) versions, (4), (7)

@@ -33,7 +33,7 @@ from registry.proof.checkpoint import Checkpoint
 from registry.proof.comparing import forked, older_copy
 from registry.proof.kept import KeptCheckpoints
 from registry.proof.leaf import stored_leaf_hash
-from registry.proof.tlog import log_keys, open_by, origin_of
+from registry.proof.signers import log_keys, open_by, origin_of
 from registry.proof.tree import RightEdge
 
 

@@ -30,7 +30,7 @@ from registry.errors import BadInput, LogFrozen, Refused, RegistryError, Unavail
 from registry.folder import Folder
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.kept import KeptCheckpoints, size_of
-from registry.proof.tlog import log_keys, open_by, origin_of
+from registry.proof.signers import log_keys, open_by, origin_of
 from registry.service import Registry
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)

@@ -36,17 +36,17 @@ class Leaves:
     """The leaf entries of one log. `predecessor` is its first one, if it follows another log."""
 
     def __init__(self, events: Events, predecessor: bytes | None) -> None:
-        self.events, self._predecessor = events, predecessor
+        self.events, self.predecessor = events, predecessor
 
     @property
     def first(self) -> int:
         """The leaf index of the first event: 0, or 1 in a log that follows another."""
-        return 0 if self._predecessor is None else 1
+        return 0 if self.predecessor is None else 1
 
     def all(self) -> Iterator[bytes]:
         """Every leaf entry there can be now. Raise CorruptHistory for stored bytes that cannot be a leaf."""
-        if self._predecessor is not None:
-            yield self._predecessor
+        if self.predecessor is not None:
+            yield self.predecessor
         yield from self.after(0)
 
     def after(self, position: int) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ class Leaves:
     def at(self, position: int) -> bytes | None:
         """The leaf entry of the event at a position; position 0 is the one that commits to the log before."""
         if position == 0:
-            return self._predecessor
+            return self.predecessor
         return next((leaf_entry(*row) for row in self.events.rows_by_position(position - 1, position)), None)
 
     def head(self) -> int:

@@ -1,5 +1,6 @@
 """Every door records the answers it gives; a killed service loses moments at most; an officer gets the recall."""
 
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -45,7 +46,10 @@ def until(true: Callable[[], object]) -> None:
 
 @pytest.fixture
 def data(cabinet: Cabinet, tmp_path: Path) -> Path:
-    return copied(cabinet.registry.folder.path, tmp_path / "data")
+    """A copy without the answers that other tests have got of it."""
+    data = copied(cabinet.registry.folder.path, tmp_path / "data")
+    shutil.rmtree(data / "answers", ignore_errors=True)
+    return data
 
 
 def test_every_door_records_and_nothing_of_the_asker_is_kept(data: Path, cabinet: Cabinet) -> None:

@@ -568,3 +568,25 @@ def test_the_steps_of_the_page_on_proofs_work_as_they_stand(large: tuple[Registr
     (tmp_path / "note").write_text((tmp_path / "note").read_text().replace("sha256:", "sha256:0", 1))
     with pytest.raises(subprocess.CalledProcessError):
         run("sh", of_the_receipt)
+
+
+def test_a_log_and_the_one_that_follows_it_each_at_its_own_address(tmp_path: Path) -> None:
+    """C2SP: the prefix of a log is its origin. The old one stays there for everyone to compare."""
+    registry = found_registry(tmp_path / "data", 8000)
+    registry.award(awarding(person(1)), officer=CLERK)
+    registry.tlog.sequence()
+    old = registry.tlog.published()
+    registry.tlog.outside.write_bytes(b"damaged")
+    registry.tlog.succeed("第二存储损坏")
+    registry.close()
+    with serving(tmp_path / "data") as site:
+        assert site.get("/log/checkpoint").content == old
+        new = site.get("/log/2/checkpoint").text.split("\n")
+        assert new[0] == "127.0.0.1:8000/log/2"
+        assert int(new[1]) == int((old or b"").split(b"\n")[1]) + 1
+        first = site.get(f"/log/2/tile/entries/000.p/{new[1]}").content
+        assert (old or b"") in first
+        proof = site.get(f"/log/2/proof/inclusion?index=0&size={new[1]}").json()
+        assert base64.b64decode(proof["root"]) == base64.b64decode(new[2])
+        assert site.get("/log/3/checkpoint").status_code == 404
+        assert site.get("/readyz").status_code == 200

@@ -99,7 +99,7 @@ def _served(app: FastAPI) -> set[str]:
             found.add(f"GET {route.path}/{{name}}")
         else:
             assert isinstance(route, Route), route
-            found |= {f"{one} {route.path.replace(':path', '')}" for one in (route.methods or set()) - {"HEAD"}}
+            found |= {f"{one} {re.sub(':(path|int)', '', route.path)}" for one in (route.methods or set()) - {"HEAD"}}
     return found
 
 
@@ -242,6 +242,10 @@ def _answers(site: Site, cabinet: Cabinet) -> Iterator[httpx.Response]:
 
 
 def _log_answers(site: Site) -> Iterator[httpx.Response]:
+    for name in ("checkpoint", "key", "policy", "tile/0/000", "tile/entries/000"):
+        yield site.get(f"/log/2/{name}")  # there is none yet
+    for name in ("inclusion?index=0&size=1", "consistency?old=0&new=1", "event/1"):
+        yield site.get(f"/log/2/proof/{name}")
     yield from map(site.get, ("/log/checkpoint", "/log/key", "/log/policy"))
     yield from map(site.get, ("/log/tile/0/000", "/log/tile/entries/000"))
     for path in ("inclusion?index=0&size=1", "consistency?old=0&new=1", "event/1"):

@@ -329,14 +329,16 @@ def killed(registry: Registry, directory: Path, after: int) -> Path:
     return directory.with_name(f"{directory.name}.partial")
 
 
-@pytest.mark.parametrize("after", [1, 600])
-def test_what_was_interrupted_goes_on_to_the_same_bytes(after: int, large: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("after", "cut"), [(1, 0), (1, 150), (600, -1), (600, -150)])
+def test_what_was_interrupted_goes_on_to_the_same_bytes(after: int, cut: int, large: Registry, tmp_path: Path) -> None:
     partial = killed(large, tmp_path / "export", after)
     assert partial.is_dir()
     assert not (tmp_path / "export").exists()
     head = large.tlog.sequence()
     whole = (partial / layout.EVENTS).read_bytes()
-    (partial / layout.EVENTS).write_bytes(whole[: len(whole) // 2])  # what the disk had of it: cut in a line
+    (partial / layout.EVENTS).write_bytes(whole[:cut])  # what the disk had of it: cut in a line, or before its end
+    (partial / "reference").mkdir(exist_ok=True)
+    (partial / "reference" / "plan-1999.json").write_bytes(b"of an older program")
     (partial / "tile" / "0").mkdir(parents=True, exist_ok=True)
     (partial / "tile" / "0" / "000").write_bytes(b"cut")
     (partial / "claims.jsonl.new").write_bytes(b"cut")

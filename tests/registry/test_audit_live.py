@@ -104,7 +104,7 @@ def test_tiles_and_checkpoints_changed_behind_the_programs_back(copy: Registry) 
         code, whole = Code.ENTRIES if "entries" in path.parts else Code.TILE, path.read_bytes()
         for changed in (whole[:-9] + b"?" + whole[-8:], whole[:-1]):
             path.write_bytes(changed)
-            assert codes(verify_live(copy)) == {code}
+            assert codes(verify_live(copy)) - {Code.FROZEN} == {code}  # the newest leaf alone may freeze it
         path.write_bytes(whole)
     notes = list(copy.tlog.checkpoints())
     first, second, published = notes[0], notes[1], notes[-1]

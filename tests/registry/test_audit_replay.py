@@ -99,6 +99,19 @@ def test_a_clock_that_was_set_back_leaves_no_gap(made: tuple[Path, Custody], tmp
     registry.close()
 
 
+def test_an_answer_as_known_at_a_position_rests_on_the_log_up_to_there(live: Life) -> None:
+    first = live.titles[0]
+    code = live.registry.title(first).certificates[0].code
+    signed, corrected = (position_of(live, first, name) for name in ("certificate-signed/2", "title-corrected/1"))
+    asked, head = (0, signed - 1, signed, corrected, 10_000), live.registry.log.head()
+    answers = {at: live.registry.verifier.check(code, known_at=at) for at in asked}
+    assert [one.status for one in answers.values()] == ["unknown", "unknown", "valid", "superseded", "superseded"]
+    assert [one.log_position for one in answers.values()] == [*asked[:4], head]
+    events = live.registry.history(first)
+    assert answers[signed].known_at == next(one.recorded_at for one in events if one.position == signed)
+    assert (answers[0].known_at, answers[10_000].known_at) == (None, None)
+
+
 def test_title_and_holder_at_a_moment(live: Life) -> None:
     third = live.titles[2]
     holder, head = live.registry.title(third).holder, live.registry.log.head()

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from keys.custody import Custody
 from keys.keyring import KeyRecord, Keyring
 from keys.signing import Purpose, Signer
-from registry.audit import Code, Report, export, layout, verify
+from registry.audit import Code, Report, export, layout, verify, verify_live
 from registry.audit.layout import Manifest
 from registry.errors import BadInput
+from registry.folder import Folder
 from registry.proof.checkpoint import Checkpoint, NoteKey, read_checkpoint, sign_checkpoint, sign_note
 from registry.proof.kept import KeptCheckpoints, size_of
 from registry.proof.leaf import leaf_entry
@@ -31,7 +32,7 @@ from registry.proof.tiles import TileStore
 from registry.proof.tree import RightEdge, leaf_hash
 from registry.service import Registry
 from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh, live_through
-from tests.people import CLERK, Clock, awarding, person
+from tests.people import CLERK, Clock, awarding, person, settable
 
 ORIGIN = "zc.example.cn/log"
 
@@ -772,3 +773,26 @@ def test_whatever_stands_in_an_event_the_audit_answers(data: st.DataObject, expo
     lines[place] = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
     (copy / layout.EVENTS).write_bytes(b"".join(line + b"\n" for line in lines))
     assert verify(copy).ok == ((copy / layout.EVENTS).read_bytes() == (exported / layout.EVENTS).read_bytes())
+
+
+def test_an_export_of_a_log_that_follows_another(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    """Its first leaf commits to the log before; certificates of both logs are in it."""
+    clock = Clock()
+    registry = fresh(made, tmp_path / "data", clock)
+    old, new = (registry.award(awarding(person(n)), officer=CLERK) for n in (1, 2))
+    registry.issue(old, settable, officer=CLERK)
+    note = registry.tlog.outside.read_bytes()
+    registry.tlog.outside.write_bytes(b"damaged beyond repair")
+    registry.tlog.succeed("第二存储损坏")
+    registry.close()
+    following = Registry(Folder(tmp_path / "data"), registry.custody, clock)
+    following.issue(new, settable, officer=CLERK)
+    export(following, tmp_path / "export")
+    report = verify(tmp_path / "export", beside=following)
+    assert report.ok, report.findings
+    assert verify_live(following).ok
+    assert (tmp_path / "export" / "predecessor").read_bytes() == following.tlog.entry(0)
+    assert note in following.tlog.entry(0)  # what was damaged outside is still kept here
+    (tmp_path / "export" / "predecessor").unlink()
+    assert {Code.TAIL_MISSING, Code.FILE_MISSING} <= codes(verify(tmp_path / "export"))
+    following.close()
