@@ -1,7 +1,8 @@
 """The file of a backup: a plain tar, which any tar program opens, with a manifest of all its members at its end.
 
     registry.db                 events, claims and data keys, as of one moment
-    log/checkpoint, checkpoints the newest signed checkpoint, and every one published; log/policy for witnesses
+    log/checkpoint, checkpoints the newest signed checkpoint, and every one published; log/policy for witnesses; log/2/
+                                the same of a log that follows the first, with what it follows (predecessor)
     config.json, keys/…         settings; the keys as they lie, under the passphrase
     evidence/…                  scans, sealed
     answers/…                   the answers given, month by month
@@ -34,7 +35,7 @@ REQUIRED = ("registry.db", "config.json", "keys/keys.json", "keys/secrets.bin", 
 _MOST_MANIFEST = 256 * 1024**2  # bytes; a million scans
 _CHUNK = 1024**2
 _NAME = re.compile(
-    r"registry\.db|config\.json|log/(?:checkpoint|checkpoints|policy)|keys/[\w-][\w.-]{0,120}"
+    r"registry\.db|config\.json|log/policy|log/(?:[2-9]/)?(?:checkpoint|checkpoints|predecessor)|keys/[\w-][\w.-]{0,120}"
     r"|evidence/[\w-][\w.-]{0,150}|answers/[\w-][\w.-]{0,120}",
     re.ASCII,
 )
@@ -214,7 +215,7 @@ def _place(into: Path | None, name: str) -> Path:
     if into is None:
         return Path(os.devnull)
     path = into / name
-    path.parent.mkdir(exist_ok=True, mode=0o700)
+    path.parent.mkdir(exist_ok=True, parents=True, mode=0o700)
     return path
 
 

@@ -31,10 +31,10 @@ from registry.log.mapper import decode
 from registry.paper.application import PaperSubmitted
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.comparing import forked, older_copy
-from registry.proof.kept import KeptCheckpoints
-from registry.proof.leaf import stored_leaf_hash
-from registry.proof.signers import log_keys, open_by, origin_of
-from registry.proof.tree import RightEdge
+from registry.proof.leaves import generation_of
+from registry.proof.published import PublishedLog
+from registry.proof.signers import open_by, origin_of
+from registry.proof.tree import RightEdge, leaf_hash
 
 
 class Contents(NamedTuple):
@@ -50,28 +50,34 @@ def examine(copy: Folder, passphrase: bytes, evidence: Collection[str]) -> Conte
     Raise CorruptHistory, Unavailable, LogFrozen (its own checkpoints are not of these events) or
     keys.errors.KeysError, saying which part is missing or wrong.
     """
-    config = copy.read_config()  # (1)
+    copy.read_config()  # (1)
     keyring = _check_keys(copy.keys, passphrase)  # (2)
     _check_store(copy.log)  # (3)
-    kept = KeptCheckpoints(copy.tree / "checkpoints")
-    keys = log_keys(keyring, origin_of(config.base_url))
     with closing(Log(copy.log, None)) as log:
-        sizes = retrace(log, (open_by(note, keys) for note in kept.all()))
+        tlog = published_in(copy, log, keyring, copy.beside)
+        keys = tlog.keys()
+        sizes = retrace(tlog, (open_by(note, keys) for note in tlog.checkpoints()))
         signed = max(sizes, default=0)  # (4)
         _check_evidence(log, evidence)  # (5)
         return Contents(log.head(), signed)
 
 
-def retrace(log: Log, signed: Iterable[Checkpoint]) -> Iterator[int]:
+def published_in(copy: Folder, log: Log, keyring: Keyring, checkpoints: Path) -> PublishedLog:
+    """The transparency log of a copy, the present one if others came before it."""
+    origin, outside = origin_of(copy.read_config().base_url), copy.outside(checkpoints)
+    return PublishedLog(copy.tree, origin, log.recorder, lambda: keyring, outside, generation_of(copy.tree))
+
+
+def retrace(tlog: PublishedLog, signed: Iterable[Checkpoint]) -> Iterator[int]:
     """Compute the tree from the stored events and yield each size at which a checkpoint, in order of size, holds.
 
     Raise LogFrozen for a checkpoint with another root, or one that the events do not reach.
     """
     edge = RightEdge()
-    with _rows(log) as rows:
+    with closing(tlog.leaves.all()) as entries:  # the reading ends before the store is closed
         for checkpoint in signed:
-            for row in islice(rows, max(0, checkpoint.size - edge.size)):
-                edge.append(stored_leaf_hash(*row))
+            for entry in islice(entries, max(0, checkpoint.size - edge.size)):
+                edge.append(leaf_hash(entry))
             if edge.size < checkpoint.size:
                 raise older_copy(checkpoint, edge.size)
             if edge.size > checkpoint.size or edge.root() != checkpoint.root:
@@ -79,24 +85,12 @@ def retrace(log: Log, signed: Iterable[Checkpoint]) -> Iterator[int]:
             yield edge.size
 
 
-@contextmanager
-def _rows(log: Log) -> Iterator[Iterator[tuple[int, str, int, str, bytes]]]:
-    """All stored events; the reading ends before the store is closed, also when it ends early."""
-    rows = log.recorder.rows_by_position(0, log.head())
-    try:
-        yield rows
-    finally:
-        if isinstance(rows, Generator):
-            rows.close()
-
-
-def why_frozen(copy: Folder, outside: Checkpoint) -> LogFrozen | None:
+def why_frozen(tlog: PublishedLog, outside: Checkpoint) -> LogFrozen | None:
     """Why a copy cannot be gone on with: its events do not extend the checkpoint that was signed; None if they do."""
-    with closing(Log(copy.log, None)) as log:
-        try:
-            list(retrace(log, [outside]))
-        except LogFrozen as error:
-            return error
+    try:
+        list(retrace(tlog, [outside]))
+    except LogFrozen as error:
+        return error
     return None
 
 
@@ -140,6 +134,17 @@ def _check_evidence(log: Log, present: Collection[str]) -> None:
         raise CorruptHistory(
             f"申请所附材料缺少 {len(missing)} 个文件，第一个是 {missing[0]}", fix="把缺少的文件放回 evidence 文件夹"
         )
+
+
+@contextmanager
+def _rows(log: Log) -> Iterator[Iterator[tuple[int, str, int, str, bytes]]]:
+    """All stored events; the reading ends before the store is closed, also when it ends early."""
+    rows = log.recorder.rows_by_position(0, log.head())
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
 
 
 def _evidence(log: Log) -> Iterator[str]:

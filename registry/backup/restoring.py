@@ -21,16 +21,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from keys.errors import KeysError
 from keys.files import sync_folder, write_private
 from keys.keyring import Keyring
 from registry.backup.archive import Manifest, read_archive
-from registry.backup.contents import examine, why_frozen
-from registry.errors import BadInput, LogFrozen, Refused, RegistryError, Unavailable
+from registry.backup.contents import examine, published_in, why_frozen
+from registry.errors import BadInput, LogFrozen, Refused, Unavailable
 from registry.folder import Folder
+from registry.log.log import Log
 from registry.proof.checkpoint import Checkpoint
-from registry.proof.kept import KeptCheckpoints, size_of
-from registry.proof.signers import log_keys, open_by, origin_of
+from registry.proof.kept import size_of
+from registry.proof.published import PublishedLog
 from registry.service import Registry
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
@@ -154,28 +154,27 @@ def _check_contents(copy: Folder, passphrase: bytes, manifest: Manifest) -> None
 
 def _compare(copy: Folder, checkpoints: Path) -> tuple[Outside | None, LogFrozen | None]:
     """The last checkpoint outside, and why the copy cannot be gone on with. One that it reaches becomes part of it."""
-    keys = log_keys(Keyring.load(copy.keys / "keys.json"), origin_of(copy.read_config().base_url))
-    place = copy.outside(checkpoints)
-    if not place.exists():
-        return None, None
-    try:
-        checkpoint = open_by(place.read_bytes(), keys)
-    except (RegistryError, KeysError) as error:
-        message = f"第二存储中的检查点 {place} 不是本日志签发的，或已损坏：{error}"
-        return None, LogFrozen(message, fix="核对该文件的来历，不要直接删除")
-    frozen = why_frozen(copy, checkpoint)
-    if frozen is None:
-        _adopt(copy, place.read_bytes())
+    with closing(Log(copy.log, None)) as log:
+        tlog = published_in(copy, log, Keyring.load(copy.keys / "keys.json"), checkpoints)
+        place = tlog.outside
+        try:
+            checkpoint = tlog.outside_checkpoint()
+        except LogFrozen as error:
+            return None, error
+        if checkpoint is None:
+            return None, None
+        frozen = why_frozen(tlog, checkpoint)
+        if frozen is None:
+            _adopt(tlog, place.read_bytes())
     return Outside(place, checkpoint, datetime.fromtimestamp(place.stat().st_mtime, UTC)), frozen
 
 
-def _adopt(copy: Folder, note: bytes) -> None:
+def _adopt(tlog: PublishedLog, note: bytes) -> None:
     """A checkpoint that was signed after the backup had read the others, over events that it does hold."""
-    kept = KeptCheckpoints(copy.tree / "checkpoints")
-    last = kept.last()
+    last = tlog.kept.last()
     if last is None or size_of(last) < size_of(note):
-        kept.append(note)
-        write_private(copy.tree / "checkpoint", note)
+        tlog.kept.append(note)
+        write_private(tlog.folder / "checkpoint", note)
 
 
 def _write_tiles(copy: Folder, passphrase: bytes) -> None:

@@ -11,6 +11,7 @@
 import hashlib
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -23,6 +24,7 @@ from registry.backup.contents import examine
 from registry.errors import CorruptHistory, Refused, Unavailable
 from registry.folder import Folder
 from registry.proof.kept import KeptCheckpoints, size_of
+from registry.proof.leaves import PREDECESSOR, generation_of
 
 _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")  # of a store; its copy needs none
@@ -117,18 +119,31 @@ def _head(store: Path) -> int:
 
 
 def _copy_checkpoints(folder: Folder, copy: Folder, head: int) -> None:
+    """Those of the present log as far as the copied store reaches; those of logs before it as they are."""
+    if folder.policy.exists():
+        _copy_file(folder.policy, copy.policy)
+    present = generation_of(folder.tree)
+    for number in range(1, present + 1):
+        name = "" if number == 1 else str(number)
+        source, target = folder.tree / name, copy.tree / name
+        target.mkdir(mode=0o700, exist_ok=True)
+        first = 0 if number == 1 else 1
+        if first:
+            _copy_file(source / PREDECESSOR, target / PREDECESSOR)
+        _copy_notes(source, target, head + first if number == present else sys.maxsize)
+
+
+def _copy_notes(source: Path, target: Path, most: int) -> None:
     last = b""
-    with (copy.tree / "checkpoints").open("wb") as out:
-        for note in KeptCheckpoints(folder.tree / "checkpoints").all():
-            if size_of(note) <= head:
+    with (target / "checkpoints").open("wb") as out:
+        for note in KeptCheckpoints(source / "checkpoints").all():
+            if size_of(note) <= most:
                 out.write(note + b"\n")
                 last = note
-    published = folder.tree / "checkpoint"
+    published = source / "checkpoint"
     note = published.read_bytes() if published.exists() else b""
     if last:  # the published one may have cosignatures that the kept one lacks
-        (copy.tree / "checkpoint").write_bytes(note if note.startswith(last.partition(b"\n\n")[0]) else last)
-    if (folder.tree / "policy").exists():
-        _copy_file(folder.tree / "policy", copy.tree / "policy")
+        (target / "checkpoint").write_bytes(note if note.startswith(last.partition(b"\n\n")[0]) else last)
 
 
 def _files(folder: Path) -> list[Path]:

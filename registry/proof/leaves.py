@@ -7,7 +7,7 @@ be whole again: what had been signed was lost, or it was forked. The old one is 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +43,7 @@ class Leaves:
         """The leaf index of the first event: 0, or 1 in a log that follows another."""
         return 0 if self.predecessor is None else 1
 
-    def all(self) -> Iterator[bytes]:
+    def all(self) -> Generator[bytes, None, None]:
         """Every leaf entry there can be now. Raise CorruptHistory for stored bytes that cannot be a leaf."""
         if self.predecessor is not None:
             yield self.predecessor

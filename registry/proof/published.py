@@ -36,13 +36,13 @@ class PublishedLog:
         self.generation, self._keyring = generation, keyring
         self.folder, self.origin = root / number, f"{origin}/{number}".rstrip("/")
         self.outside = outside.with_name(f"{outside.name}.{number}".rstrip("."))
-        self._leaves = Leaves(events, read_file(self.folder / PREDECESSOR))
+        self.leaves = Leaves(events, read_file(self.folder / PREDECESSOR))
         self.tiles, self.kept = TileStore(self.folder), KeptCheckpoints(self.folder / "checkpoints")
 
     @property
     def predecessor(self) -> bytes | None:
         """The first leaf entry of a log that follows another; None for the first log of all."""
-        return self._leaves.predecessor
+        return self.leaves.predecessor
 
     # what is published
 
@@ -76,7 +76,7 @@ class PublishedLog:
     def index_of(self, position: int) -> int:
         """The leaf index of a stored event by its position in the log. Raise NotFound if it is no leaf yet."""
         size = self._size()
-        guess = min(position - 1 + self._leaves.first, size - 1)
+        guess = min(position - 1 + self.leaves.first, size - 1)
         if guess >= 0 and self.position(guess, size) == position:
             return guess
         low, high = 0, size  # positions grow with the index, but may leave gaps
@@ -139,7 +139,7 @@ class PublishedLog:
         self.comparison().everything(self.last(), signed)
 
     def comparison(self) -> Comparison:
-        return Comparison(self._leaves, self.tiles)
+        return Comparison(self.leaves, self.tiles)
 
     def outside_checkpoint(self) -> Checkpoint | None:
         """The checkpoint in the second store. Raise LogFrozen for one that is not this log's."""

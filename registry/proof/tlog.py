@@ -94,8 +94,8 @@ class TransparencyLog(PublishedLog):
 
     def _new_entries(self, edge: RightEdge) -> Iterator[bytes]:
         if not edge.size:
-            return self._leaves.all()
-        return self._leaves.after(self.position(edge.size - 1, edge.size))
+            return self.leaves.all()
+        return self.leaves.after(self.position(edge.size - 1, edge.size))
 
     def _sign(self, edge: RightEdge) -> bytes:
         if tree_root(edge.size, self.tiles.reader(edge.size)) != edge.root():  # (3)
@@ -135,7 +135,7 @@ class TransparencyLog(PublishedLog):
         """Write the tiles anew from the events: after a restore without them, or where one was lost."""
         self.tiles.forget()
         edge = RightEdge()
-        for entries in _batches(islice(self._leaves.all(), size), 0):
+        for entries in _batches(islice(self.leaves.all(), size), 0):
             self.tiles.write(edge.size, entries)
             for entry in entries:
                 edge.append(leaf_hash(entry))

@@ -28,7 +28,9 @@ from registry.service import Registry
 from registry.terms import Status
 from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
+from tests.audit_life import bytes_of
 from tests.check_log import check_log
+from tests.conftest import CONFIG
 from tests.people import BEGIN, CLERK, Clock, awarding, decided, deciding, person, settable
 from tests.registry.test_backup import contents, killed_at, operations
 
@@ -424,3 +426,31 @@ def test_killed_at_any_moment_there_is_the_old_folder_or_the_new(days: Days) -> 
         kept.rename(days.data)
     assert n > total
     assert set(found) == {old, new}
+
+
+def test_a_log_that_follows_another_comes_back_with_it(tmp_path: Path, passphrase: bytes, clock: Clock) -> None:
+    """Both logs are in the backup, and what was signed last by the second one is what a copy must reach."""
+    registry = Registry.create(tmp_path / "data", passphrase, CONFIG, clock)
+    registry.award(awarding(person(1)), officer=CLERK)
+    registry.tlog.sequence()
+    registry.tlog.outside.write_bytes(b"damaged")
+    registry.tlog.succeed("第二存储损坏")
+    registry.close()
+    office = Office(tmp_path / "data", passphrase, clock)
+    office.does(lambda one: (one.award(awarding(person(2)), officer=CLERK), one.tlog.sequence()))
+    before = {name: data for name, data in bytes_of(tmp_path / "data" / "log").items() if "tile" not in name}
+    back_up(Folder(tmp_path / "data"), tmp_path / "early.tar", passphrase, now=BEGIN)
+    assert restore(tmp_path / "early.tar", tmp_path / "data", passphrase, now=BEGIN).frozen is None
+    found = bytes_of(tmp_path / "data" / "log")
+    assert {name: found[name] for name in before if name != "2/.lock" and name != ".lock"} == {
+        name: data for name, data in before.items() if not name.endswith(".lock")
+    }
+    assert office.does(lambda one: (one.tlog.origin, one.continuity.examine(deep=True))) == (
+        "zc.example.cn/log/2",
+        None,
+    )
+    office.does(check_log)
+    office.does(lambda one: (one.award(awarding(person(3)), officer=CLERK), one.tlog.sequence()))
+    assert restore(tmp_path / "early.tar", tmp_path / "data", passphrase, now=BEGIN).frozen is not None
+    with pytest.raises(LogFrozen, match="旧副本"):
+        office.does(lambda one: one.award(awarding(person(4)), officer=CLERK))
