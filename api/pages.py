@@ -109,6 +109,7 @@ def render_answer(
         answer=answer,
         certificate=None if answer.status in WITHOUT_FACTS else answer.certificate,
         code=code,
+        asked=f"?{urlencode(extra)}" if extra else "",
         error_id=error_id,
     )
 

@@ -590,3 +590,14 @@ def test_a_log_and_the_one_that_follows_it_each_at_its_own_address(tmp_path: Pat
         assert base64.b64decode(proof["root"]) == base64.b64decode(new[2])
         assert site.get("/log/3/checkpoint").status_code == 404
         assert site.get("/readyz").status_code == 200
+
+
+def test_the_page_offers_the_receipt_of_just_what_it_says(site: Site, cabinet: Cabinet) -> None:
+    for query in ({}, {"as_of": "2022-01-01"}):
+        page = site.get(f"/v/{cabinet.revoked.code}", params=query).text
+        [link] = re.findall(r'id="receipt" download="[^"]+" href="([^"]+)"', page)
+        receipt = verify_receipt(site.get(link.replace("&amp;", "&")).content, cabinet.registry.tlog.keys())
+        assert receipt.answer.status == site.verified(cabinet.revoked.code, **query)["status"]
+        assert str(receipt.answer.as_of or "") == query.get("as_of", "")
+    for path in ("/v/nobodys-code", "/"):
+        assert 'id="receipt"' not in site.get(path).text
