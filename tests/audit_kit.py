@@ -72,7 +72,7 @@ def note_of(checkpoint: Checkpoint, custody: Custody, at: datetime) -> bytes:
     return note + cosign(checkpoint.text(), ORIGIN, custody.signer(Purpose.COSIGNATURE, at), at)
 
 
-def sign_manifest(directory: Path, custody: Custody, at: datetime, **more: Any) -> None:
+def sign_manifest(directory: Path, custody: Custody, at: datetime, origin: str = ORIGIN, **more: Any) -> None:
     """Make the manifest anew over what lies there, with these fields changed, and sign it."""
     old = json.loads((directory / layout.MANIFEST).read_bytes())
     found = (path for path in sorted(directory.rglob("*")) if path.is_file())
@@ -81,6 +81,6 @@ def sign_manifest(directory: Path, custody: Custody, at: datetime, **more: Any) 
     manifest = json.dumps(old | {"files": files} | more).encode()
     (directory / layout.MANIFEST).write_bytes(manifest)
     note = sign_note(
-        layout.manifest_text(manifest), layout.manifest_signer(ORIGIN), custody.signer(Purpose.CHECKPOINT, at)
+        layout.manifest_text(manifest), layout.manifest_signer(origin), custody.signer(Purpose.CHECKPOINT, at)
     )
     (directory / layout.MANIFEST_NOTE).write_bytes(note)

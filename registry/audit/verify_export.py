@@ -298,12 +298,16 @@ LINE = re.compile(
 
 
 class Share(NamedTuple):
-    """What every process must know: the export, where to lay lines by and in how many parts, the certificate keys."""
+    """What every process must know: the export, where to lay lines by and in how many parts, the certificate keys.
+
+    `ahead` is the first leaf entry of a log that follows another: it commits to the last checkpoint of that one.
+    """
 
     root: Path
     scratch: Path
     parts: int
     certificates: dict[str, Any]
+    ahead: tuple[bytes, ...] = ()
 
 
 Taken = tuple[Findings, dict[int, tuple[bytes, str]], list[bytes]]
@@ -315,11 +319,12 @@ def take_chunk(share: Share, offset: int, first: int, count: int, wanted: list[i
     Return the roots of this chunk's beginnings up to the sizes asked for, with recorded times; and full tiles' roots.
     """
     findings, parts, digest = Findings(), defaultdict[int, list[bytes]](list), hashlib.sha256
-    entries, times = list[bytes](), list[bytes]()
+    entries = list(share.ahead if first == 0 else ())
+    times = [b"" for _ in entries]
     with (share.root / "events.jsonl").open("rb") as source:
         source.seek(offset)
         lines = list(islice(source, count))
-    for index, line in enumerate(lines, first + 1):
+    for index, line in enumerate(lines, first + 1 + len(entries) - len(share.ahead)):
         match = LINE.fullmatch(line)
         position, stream, version, name, state, at = match.groups() if match else (b"0", b"", b"0", b"", b"", b"")
         if match is None or int(position) != index:
@@ -501,8 +506,8 @@ class Title:
 class Part:
     """What one part of all streams gives: claims and rows to compare, links to other streams, figures, findings."""
 
-    def __init__(self, certificates: dict[str, Any]) -> None:
-        self.findings, self.figures, self.certificates = Findings(), Figures(), certificates
+    def __init__(self, certificates: dict[str, Any], ahead: int) -> None:
+        self.findings, self.figures, self.certificates, self.ahead = Findings(), Figures(), certificates, ahead
         self.keys = {kid: certificate_key(one) for kid, one in certificates.items()}
         self.claims, self.rows, self.links = list[bytes](), list[bytes](), list[tuple[str, str]]()
 
@@ -598,7 +603,8 @@ class Part:
             "its code is none",
         )
         if signed and signed.name.endswith("/2"):
-            need(signed.fact["leaf"] == prepared.position - 1, "it names another leaf than that of its preparation")
+            places = range(prepared.position - 1, prepared.position + self.ahead)  # the first: issued in the log before
+            need(signed.fact["leaf"] in places, "it names another leaf than that of its preparation")
             raw, digest = b64decode(signed.fact["signature"]), b64decode(signed.fact["digest"])
             need(len(raw) == 64, "its signature has not 64 bytes")
             signature = utils.encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
@@ -609,7 +615,11 @@ class Part:
 
 def take_part(share: Share, number: int) -> tuple[Findings, Figures]:
     """Fold the streams of one part; compare their claims and rows with those in the export."""
-    part, folder, streams = Part(share.certificates), share.scratch / str(number), defaultdict[bytes, list[Any]](list)
+    part, folder, streams = (
+        Part(share.certificates, len(share.ahead)),
+        share.scratch / str(number),
+        defaultdict[bytes, list[Any]](list),
+    )
     for line in gather(folder, "events"):
         position, stream, *rest = line[:-1].split(b" ", 4)
         streams[stream].append((int(position), *rest))
@@ -693,7 +703,7 @@ class Audit:
     def __init__(self, root: Path, scratch: Path, pool: Executor) -> None:
         self.root, self.pool, self.findings, self.figures = root, pool, Findings(), Figures()
         self.share, self.keys, self.manifest = Share(root, scratch, 1, {}), list[Key](), dict[str, Any](files={})
-        empty = dict.fromkeys(("events", "tiles", "files", "checkpoints", "cosignatures", "decisions"), 0)
+        empty = dict.fromkeys(("events", "leaves", "tiles", "files", "checkpoints", "cosignatures", "decisions"), 0)
         nothing = {name: Counter[str]() for name in ("counts", "certificates")}
         self.told: dict[str, Any] = {"log_key": "", "root": "", "last": "", **empty, **nothing}
 
@@ -794,6 +804,9 @@ class Audit:
         with self.findings.guard(EVENT, "events.jsonl"):
             parts = min(1024, 1 + (self.root / "events.jsonl").stat().st_size // PART_BYTES)
             self.share = self.share._replace(parts=parts)
+        if "predecessor" in self.manifest["files"]:
+            with self.findings.guard(TREE, "predecessor"):
+                self.share = self.share._replace(ahead=(read(self.root / "predecessor"),))
         for part in range(self.share.parts):
             (self.share.scratch / str(part)).mkdir()
 
@@ -801,12 +814,13 @@ class Audit:
         """(4) The tree over all events, and its tiles. Return root and last recorded time at each size asked."""
         waiting, offset, first = list["Future[Any]"](), 0, 0
         with self.findings.guard(EVENT, "events.jsonl"):
-            lines = lines_of(self.root / "events.jsonl")
-            while lengths := [len(line) for line in islice(lines, BATCH)]:
+            lines, ahead = lines_of(self.root / "events.jsonl"), len(self.share.ahead)
+            while lengths := [len(line) for line in islice(lines, BATCH - (0 if first else ahead))]:
                 need(max(lengths) < LINE_LIMIT, f"a line after the first {first} is too long to be an event")
-                wanted = sizes[bisect_right(sizes, first) : bisect_right(sizes, first + len(lengths))]
+                end = first + len(lengths) + (0 if first else ahead)
+                wanted = sizes[bisect_right(sizes, first) : bisect_right(sizes, end)]
                 waiting.append(self.pool.submit(take_chunk, self.share, offset, first, len(lengths), wanted))
-                offset, first = offset + sum(lengths), first + len(lengths)
+                offset, first = offset + sum(lengths), end
         roots, edge, tiles, level = {0: (fold_root([]), "")}, list[bytes](), list[bytes](), 1
         for number, one in enumerate(waiting):
             findings, own, full = one.result()
@@ -825,7 +839,7 @@ class Audit:
         tiles_ = {tile_name(kind, n, min(256, c - 256 * n)) for kind, c in kinds for n in range(-(-c // 256))}
         for name in sorted({name for name in self.manifest["files"] if name.startswith("tile/")} - tiles_):
             self.findings.add(TREE, name, f"a log of this size ({first}) has no such tile")
-        self.told |= {"events": first, "tiles": len(tiles_)}
+        self.told |= {"events": max(0, first - len(self.share.ahead)), "leaves": first, "tiles": len(tiles_)}
         self.told |= {"root": roots[first][0].hex(), "last": roots[first][1]}
         return roots
 
@@ -837,8 +851,8 @@ class Audit:
             other, says = seen.setdefault(note.size, note), f"at size {note.size} it has the root {note.root.hex()}"
             if other.root != note.root:
                 add(FORK, note.where, f"FORK: {says}, {other.where} has {other.root.hex()}; the log has signed both")
-            if note.size > self.told["events"]:
-                add(FORK, note.where, f"{says}, this export ends at {self.told['events']}: it was cut off, or is older")
+            if note.size > self.told["leaves"]:
+                add(FORK, note.where, f"{says}, this export ends at {self.told['leaves']}: it was cut off, or is older")
             elif note.root != root:
                 add(
                     FORK,
@@ -861,10 +875,10 @@ class Audit:
                 need(last < signer.until, f"the key {signer.label} had expired when the last event was recorded")
         if (
             newest is None
-            or newest.size != self.told["events"]
+            or newest.size != self.told["leaves"]
             or not any(note.where.startswith("checkpoints") and note.size == newest.size for note in notes[-2:])
         ):
-            add(TREE, "checkpoint", f"the newest checkpoints do not cover all {self.told['events']} leaves")
+            add(TREE, "checkpoint", f"the newest checkpoints do not cover all {self.told['leaves']} leaves")
         self.told["witnesses"] = (
             sorted({k.label for k, _ in newest.cosigned if k.kind != 1 and k.until == 1 << 63}) if newest else []
         )

@@ -28,12 +28,14 @@ from cryptography.x509.oid import NameOID
 from keys.custody import Custody
 from keys.signing import Purpose, Signer
 from registry.audit import export, layout
+from registry.folder import Folder
 from registry.proof.checkpoint import Checkpoint, NoteKey, sign_checkpoint
 from registry.proof.cosignature import CosignerKey, add_signatures, cosign
 from registry.proof.note import split_note
+from registry.service import Registry
 from tests.audit_kit import KIT, ORIGIN, kit_here, lines_of, note_of, run_kit, sign_manifest, sign_tree, write_lines
 from tests.audit_life import SECRETS, Life, bytes_of, fresh, live_through
-from tests.people import CLERK, Clock
+from tests.people import CLERK, Clock, awarding, person, settable
 
 FLIPS = int(os.environ.get("KIT_FLIPS", "60"))
 FILES, KEYS, TREE, FORK, EVENTS, CLAIMS, REGISTER, CERTIFICATES, UNREAD = range(10, 19)
@@ -612,3 +614,26 @@ def test_a_checkpoint_of_another_log_counts_for_nothing(copy: Path, life: Life, 
     (tmp_path / "other").write_bytes(sign_checkpoint(Checkpoint("other.example/log", 3, b"\1" * 32), signer))
     status, report = kit(copy, "--checkpoint", tmp_path / "other")
     assert (status, kinds(report)) == (KEYS, {KEYS})
+
+
+def test_a_log_that_follows_another(made: tuple[Path, Custody], tmp_path: Path) -> None:
+    """Its first leaf commits to the log before; certificates of both logs are in the export."""
+    clock = Clock()
+    registry = fresh(made, tmp_path / "data", clock)
+    first, second = (registry.award(awarding(person(n)), officer=CLERK) for n in (1, 2))
+    registry.issue(first, settable, officer=CLERK)
+    registry.tlog.outside.write_bytes(b"damaged")
+    registry.tlog.succeed("第二存储损坏")
+    registry.close()
+    following = Registry(Folder(tmp_path / "data"), registry.custody, clock)
+    following.issue(second, settable, officer=CLERK)
+    export(following, tmp_path / "export")
+    status, report = run_kit(tmp_path / "export")
+    assert (status, report["findings"]) == (0, [])
+    assert report["leaves"] == report["events"] + 1
+    assert report["certificates"]["checked"] == 2
+    entry = (tmp_path / "export" / "predecessor").read_bytes()
+    (tmp_path / "export" / "predecessor").write_bytes(entry[:-1] + b"?")
+    sign_manifest(tmp_path / "export", following.custody, clock(), origin="zc.example.cn/log/2")
+    assert TREE in {one["kind"] for one in run_kit(tmp_path / "export")[1]["findings"]}
+    following.close()
