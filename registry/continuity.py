@@ -6,6 +6,7 @@ checkpoint lies in a second store outside the data folder, so that a copy of the
 
 from pathlib import Path
 
+from keys.errors import KeysError
 from registry.errors import LogFrozen, RegistryError
 from registry.proof.tlog import TransparencyLog
 
@@ -37,7 +38,7 @@ class Continuity:
                 self._tlog.compare_every_leaf()
         except LogFrozen as error:
             return f"{error.message}（{error.fix}）"
-        except RegistryError as error:
+        except (RegistryError, KeysError) as error:
             return error.message
         return None
 

@@ -99,7 +99,7 @@ def serving(
                     site.process.wait()
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], object]) -> None:
     """Return when it holds. Raise AssertionError if that takes longer than a start may."""
     deadline = time.monotonic() + START_SECONDS
     while not holds():

@@ -2,9 +2,7 @@
 
 import shutil
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +14,9 @@ import pytest
 from registry.folder import Folder
 from tests.api.conftest import NUMBERS, Cli
 from tests.people import identity_number
-from tests.served import NAME, Cabinet, copied, serving
+from tests.served import NAME, Cabinet, copied, serving, until
 
 UNKNOWN = "ZKYFSZ7WZKYFSZ7WY"
-PATIENCE = 30  # seconds
 NOW = datetime.now(UTC)
 
 
@@ -35,13 +32,6 @@ def rows(data: Path, columns: str = "channel, status, code", table: str = "answe
             assert c.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             found += c.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()
     return found
-
-
-def until(true: Callable[[], object]) -> None:
-    """Return when it is true; another process is at it."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
 
 
 @pytest.fixture

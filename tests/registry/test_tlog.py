@@ -493,3 +493,13 @@ def test_a_note_that_was_cut_by_a_crash_is_not_there(tmp_path: Path) -> None:
         assert kept.covering(100) is None
     kept.append(a_note(160))
     assert list(kept.all()) == [a_note(70), a_note(160)]
+
+
+def test_a_kept_checkpoint_that_was_changed_is_said(registry: Registry, second: Registry) -> None:
+    for n in (1, 2):
+        awarded(registry, n)
+        registry.tlog.sequence()
+    path = registry.folder.tree / "checkpoints"
+    first, *rest = path.read_bytes().split(b"\n\n")
+    path.write_bytes(b"\n\n".join([first.replace(b"\n1\n", b"\n2\n"), *rest]))
+    assert second.continuity.examine(deep=True)
