@@ -30,12 +30,10 @@ class Continuity:
             self._tlog.compare()
             self._seen = stamp
 
-    def examine(self, *, deep: bool = False) -> str | None:
-        """What is wrong, in words, or None. `deep`: every leaf is read again from the store, and every tile."""
+    def examine(self) -> str | None:
+        """What is wrong, in words, or None."""
         try:
             self._tlog.compare()
-            if deep:
-                self._tlog.compare_every_leaf()
         except LogFrozen as error:
             return f"{error.message}（{error.fix}）"
         except (RegistryError, KeysError) as error:

@@ -26,7 +26,7 @@ from registry.holders.person import Identity
 from registry.intake.importing import ImportReceipt, import_rows
 from registry.issuing import Issuing, Proof, title_in
 from registry.log.facts import Fact, Recorded
-from registry.log.log import Log
+from registry.log.log import KnownAt, Log
 from registry.log.unit import Unit
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
@@ -171,18 +171,18 @@ class Registry:
             raise NotFound(f"没有证书编号为 {number} 的职称", fix="核对编号和发证机关")
         return next(iter(found.values()))
 
-    def title(self, stream: str, *, known_at: datetime | None = None) -> Title:
-        """One title, folded from the log. Raise NotFound."""
+    def title(self, stream: str, *, known_at: KnownAt | None = None) -> Title:
+        """One title as known at a recorded time or log position (None: now). Raise NotFound if it was not known."""
         title = self.log.load(TITLES, stream, known_at=known_at)
         if title is None:
-            raise NotFound(f"没有职称 {stream}" + ("（按该登记时间）" if known_at else ""), fix="核对编号")
+            raise NotFound(f"没有职称 {stream}{_then(known_at)}", fix="核对编号")
         return title
 
-    def holder(self, stream: str) -> Holder:
-        """One holder, folded from the log. Raise NotFound."""
-        holder = self.log.load(HOLDERS, stream)
+    def holder(self, stream: str, *, known_at: KnownAt | None = None) -> Holder:
+        """One holder as known at a recorded time or log position (None: now). Raise NotFound if not known."""
+        holder = self.log.load(HOLDERS, stream, known_at=known_at)
         if holder is None:
-            raise NotFound(f"没有持证人 {stream}", fix="核对")
+            raise NotFound(f"没有持证人 {stream}{_then(known_at)}", fix="核对")
         return holder
 
     def history(self, stream: str) -> list[Recorded[Any]]:
@@ -328,3 +328,7 @@ class Registry:
             if title and one.code == canonical and one.signature:
                 return title, one
         raise NotFound("没有这个查验码的证书", fix="核对查验码")
+
+
+def _then(known_at: KnownAt | None) -> str:
+    return "" if known_at is None else "（按该登记时间或位置）"

@@ -23,11 +23,24 @@ from registry.audit import verify_live
 from registry.audit.findings import Code, Finding, Report
 from registry.errors import CorruptHistory, RegistryError
 from registry.folder import Folder
+from registry.proof.comparing import REBUILD, RESTORE
 from registry.service import Registry
 from registry.terms import utc_now
 
 SOON = timedelta(days=90)
 LITTLE_SPACE = 1024**3  # bytes
+_OF_LOG = (
+    Code.CHECKPOINT,
+    Code.TAIL_MISSING,
+    Code.TREE_ROOT,
+    Code.FROZEN,
+    Code.KEPT_SIGNATURE,
+    Code.KEPT_ORDER,
+    Code.FORK,
+    Code.BEYOND,
+    Code.COSIGNATURE,
+)
+_OF_TILES = (Code.ENTRIES, Code.TILE)
 _OF_CERTIFICATES = (
     Code.CERTIFICATE,
     Code.CERTIFICATE_KEY,
@@ -64,14 +77,15 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Check]:
 
 
 def _opened(registry: Registry, *, quick: bool) -> Iterator[Check]:
-    """The checks of an open registry. One pass over everything gives the last two of them."""
-    yield _tried("Log", lambda: _log(registry, deep=not quick))
-    if quick:
-        return
+    """The checks of an open registry. One pass over everything gives three of them."""
     try:
-        report = verify_live(registry)
+        report = None if quick else verify_live(registry)
     except (RegistryError, KeysError) as error:
+        yield _tried("Log", lambda: _log(registry, None))
         yield Check("History", "failed", error.message, error.fix)
+        return
+    yield _tried("Log", lambda: _log(registry, report))
+    if report is None:
         return
     yield _tried("Answers", lambda: _answers(registry))
     yield _tried("History", lambda: _history(report))
@@ -126,13 +140,15 @@ def _store(folder: Folder) -> tuple[str, str]:
     return f"{folder.log.name}, {folder.log.stat().st_size:,} bytes, whole", ""
 
 
-def _log(registry: Registry, *, deep: bool) -> tuple[str, str]:
-    """The log against what was signed: here, in the second store, and, if deep, leaf by leaf and note by note."""
+def _log(registry: Registry, report: Report | None) -> tuple[str, str]:
+    """The log against what was signed: here, in the second store, and, with a report, leaf by leaf and note by note."""
     log = registry.tlog
     log.compare()
     checkpoint, head = log.checkpoint(), registry.log.head()
-    if deep:
-        log.compare_every_leaf()
+    if report:
+        tiles = [one for one in report.findings if one.code in _OF_TILES]
+        _refuse_findings([one for one in report.findings if one.code in _OF_LOG], fix=RESTORE)
+        _refuse_findings(tiles, fix=REBUILD)
     if checkpoint is None:
         return f"{head:,} events, no signed checkpoint yet", "title-registry log checkpoint"
     found = f"{checkpoint.size:,} of {head:,} events in the signed tree"
@@ -142,12 +158,12 @@ def _log(registry: Registry, *, deep: bool) -> tuple[str, str]:
             "an old copy would pass unnoticed: put the file back from where it went, or, if there never was one,"
             " title-registry log checkpoint",
         )
-    return f"{found}{'; read again, all as it was signed' if deep else ''}; the last one also in {log.outside}", ""
+    return f"{found}{'; read again, all as it was signed' if report else ''}; the last one also in {log.outside}", ""
 
 
 def _history(report: Report) -> tuple[str, str]:
     """Everything was read again: folds, claims, register."""
-    _refuse_findings([one for one in report.findings if one.code not in _OF_CERTIFICATES])
+    _refuse_findings([one for one in report.findings if one.code not in (*_OF_LOG, *_OF_TILES, *_OF_CERTIFICATES)])
     return f"{report.head:,} events, {report.counts.get('titles', 0):,} titles: read again, all as it must be", ""
 
 
@@ -159,11 +175,11 @@ def _certificates(registry: Registry, report: Report) -> tuple[str, str]:
     return f"{signed:,} certificates: decoded, every signature holds", ""
 
 
-def _refuse_findings(findings: Sequence[Finding]) -> None:
+def _refuse_findings(findings: Sequence[Finding], fix: str = "title-registry audit verify 列出全部") -> None:
     if findings:
         first, more = findings[0], f"（共 {len(findings)} 项）" if len(findings) > 1 else ""
         where = f"（{first.stream}）" if first.stream else ""
-        raise CorruptHistory(f"{first.code}：{first.message}{where}{more}", fix="title-registry audit verify 列出全部")
+        raise CorruptHistory(f"{first.code}：{first.message}{where}{more}", fix=fix)
 
 
 def _answers(registry: Registry) -> tuple[str, str]:

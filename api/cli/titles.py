@@ -22,7 +22,7 @@ from api.cli.common import (
 from api.cli.printing import Column, chinese, heading, moment, particulars, say, show, show_list, table
 from api.cli.timeline import timeline
 from api.cli.tree import Commands
-from registry.audit import Listed, day_of, holder_at, title_at, titles_at
+from registry.audit import Listed, day_of, titles_at
 from registry.catalogue.catalogue import Catalogue
 from registry.holders.identity import parse
 from registry.holders.person import Identity
@@ -146,7 +146,7 @@ def show_title(
     """Show one title: particulars, standing, certificates, and what happened, with both clocks."""
     with opened(ctx) as registry:
         stream = registry.find_title(number, authority)
-        title = title_at(registry, stream, known_at)
+        title = registry.title(stream, known_at=known_at)
         item = _item(registry, title, as_of, known_at)
         show(session_of(ctx).output, item, *_drawn(registry, title, item))
 
@@ -159,7 +159,7 @@ def _item(registry: Registry, title: Title, as_of: date | None, known_at: KnownA
     return {
         "title": title.id,
         "holder": title.holder,
-        "name": holder_at(registry, title.holder, known_at).name(day) or "[erased]",
+        "name": registry.holder(title.holder, known_at=known_at).name(day) or "[erased]",
         "award": title.award,
         "paper": title.paper,
         "as_of": as_of,

@@ -5,7 +5,7 @@ from registry.audit.export import export
 from registry.audit.findings import Code, Finding, Report
 from registry.audit.layout import Manifest
 from registry.audit.live import verify_live
-from registry.audit.lookup import Listed, day_of, holder_at, title_at, titles_at
+from registry.audit.lookup import Listed, day_of, titles_at
 from registry.audit.replay import replay, replay_statistics
 from registry.audit.statistics import Statistics, statistics
 from registry.audit.verify import verify
@@ -26,11 +26,9 @@ __all__ = [
     "diff",
     "diff_statistics",
     "export",
-    "holder_at",
     "replay",
     "replay_statistics",
     "statistics",
-    "title_at",
     "titles_at",
     "verify",
     "verify_live",

@@ -1,4 +1,4 @@
-"""Single questions with both clocks: a title, its holder, or a list of titles, on a date, as known at a moment.
+"""A list of titles with both clocks: on a date, as known at a moment. A single one is `Registry.title` or `holder`.
 
 The register knows only the present; here streams are folded up to a recorded time or a log position.
 """
@@ -9,38 +9,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.audit.replay import replay
-from registry.errors import BadInput, NotFound
-from registry.holders.holder import HOLDERS, Holder
+from registry.errors import BadInput
 from registry.log.log import KnownAt
 from registry.register.register import Query
 from registry.register.rows import TitleRow
 from registry.terms import civil_date
-from registry.titles.state import TITLES, Title
 
 if TYPE_CHECKING:
     from registry.service import Registry
 
 _FILTERS = ("number", "holder", "series", "specialty", "level", "year", "authority", "status")
-
-
-def title_at(registry: "Registry", stream: str, known_at: KnownAt | None) -> Title:
-    """A title as known at a recorded time or log position (None: now). Raise NotFound if it was not known then."""
-    title = registry.log.load(TITLES, stream, known_at=known_at)
-    if title is None:
-        raise NotFound(f"没有职称 {stream}{_then(known_at)}", fix="核对编号")
-    return title
-
-
-def holder_at(registry: "Registry", stream: str, known_at: KnownAt | None) -> Holder:
-    """A holder as known at a recorded time or log position (None: now). Raise NotFound if not known then."""
-    holder = registry.log.load(HOLDERS, stream, known_at=known_at)
-    if holder is None:
-        raise NotFound(f"没有持证人 {stream}{_then(known_at)}", fix="核对")
-    return holder
-
-
-def _then(known_at: KnownAt | None) -> str:
-    return "" if known_at is None else "（按该登记时间或位置）"
 
 
 def day_of(registry: "Registry", as_of: date | None, known_at: KnownAt | None) -> date:
@@ -67,7 +45,7 @@ def titles_at(
     day = day_of(registry, as_of, known_at)
     found = (row for row in replay(registry, day, known_at) if row.title > (cursor or "") and _matches(row, query))
     rows = list(islice(found, limit + 1))
-    named = [(row, holder_at(registry, row.holder, known_at).name(day) or "") for row in rows[:limit]]
+    named = [(row, registry.holder(row.holder, known_at=known_at).name(day) or "") for row in rows[:limit]]
     return Listed(named, rows[limit - 1].title if len(rows) > limit else None)
 
 

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 from registry.audit.layout import write_event
 from registry.errors import NotFound
+from registry.proof.kept import size_of
 from registry.proof.tlog_proof import TlogProof
 from registry.titles.state import Certificate
 
 if TYPE_CHECKING:
     from registry.service import Registry
-
-NOT_YET = "事件 {} 还没有进入已发布的检查点"
 
 
 def prove_event(registry: "Registry", position: int) -> TlogProof:
@@ -23,8 +22,8 @@ def prove_event(registry: "Registry", position: int) -> TlogProof:
     note = registry.tlog.checkpoint_covering(index)
     row = next(iter(registry.log.recorder.rows_by_position(position - 1, position)), None)
     if note is None or row is None:
-        raise NotFound(NOT_YET.format(position), fix="稍后再试")
-    size = int(note.split(b"\n", 2)[1])
+        raise NotFound(f"事件 {position} 还没有进入已发布的检查点", fix="稍后再试")
+    size = size_of(note)
     return TlogProof(index, registry.tlog.inclusion(index, size), note, write_event(row).removesuffix(b"\n"))
 
 

@@ -14,16 +14,15 @@ It does not show that no later event exists: ask again, or go through the leaves
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import cbor2
 import msgspec
 
-from keys.errors import KeysError
 from keys.signing import Purpose
-from registry.errors import BadInput, NotFound, ProofInvalid, RegistryError, Unavailable
+from registry.errors import BadInput, NotFound, ProofInvalid, Unavailable
 from registry.log.facts import Recorded
 from registry.log.log import as_known
 from registry.proof.checkpoint import Checkpoint, NoteKey, open_note, sign_note
@@ -31,7 +30,7 @@ from registry.proof.kept import size_of
 from registry.proof.leaf import SCHEMA as LEAF_SCHEMA
 from registry.proof.note import split_note
 from registry.proof.proofs import verify_inclusion
-from registry.proof.signers import open_by
+from registry.proof.signers import first_that_opens, open_by
 from registry.proof.tree import leaf_hash
 from registry.titles.answer import Answer
 from registry.titles.code import parse_code
@@ -181,18 +180,8 @@ def _check_note(note: bytes, text: bytes, keys: Sequence[NoteKey]) -> None:
     if len(split_note(note)[1]) != 1:
         raise BadInput("回执应有且只有一个签名", fix="重新取得回执")
     signers = [NoteKey(receipt_signer(key.name), key.public) for key in keys]
-    if _first_that_holds(lambda key: open_note(note, key), signers) != text:
+    if first_that_opens(lambda key: open_note(note, key), signers) != text:
         raise ProofInvalid("回执的内容与所签的摘要不符", fix="重新取得回执")
-
-
-def _first_that_holds(open_with: Callable[[NoteKey], bytes], keys: Sequence[NoteKey]) -> bytes:
-    failed: RegistryError | KeysError = BadInput("没有可用于核对的公钥", fix="给出日志的公钥")
-    for key in keys:
-        try:
-            return open_with(key)
-        except (RegistryError, KeysError) as error:  # the next key may be the one
-            failed = error
-    raise failed
 
 
 def _check_stream(leaves: Sequence[Leaf], answer: Answer) -> None:

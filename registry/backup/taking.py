@@ -24,7 +24,7 @@ from registry.backup.contents import examine
 from registry.errors import CorruptHistory, Refused, Unavailable
 from registry.folder import Folder
 from registry.proof.kept import KeptCheckpoints, size_of
-from registry.proof.leaves import PREDECESSOR, generation_of
+from registry.proof.leaves import PREDECESSOR, folder_of, generation_of
 
 _SQLITE = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")  # of a store; its copy needs none
@@ -124,8 +124,7 @@ def _copy_checkpoints(folder: Folder, copy: Folder, head: int) -> None:
         _copy_file(folder.policy, copy.policy)
     present = generation_of(folder.tree)
     for number in range(1, present + 1):
-        name = "" if number == 1 else str(number)
-        source, target = folder.tree / name, copy.tree / name
+        source, target = folder_of(folder.tree, number), folder_of(copy.tree, number)
         target.mkdir(mode=0o700, exist_ok=True)
         first = 0 if number == 1 else 1
         if first:

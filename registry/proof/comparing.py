@@ -1,13 +1,12 @@
-"""Whether stored events and tiles are those that were signed: the newest leaf at every turn, every leaf in an audit."""
+"""Whether stored events still extend what was signed; cheap, since it is asked at every turn. An audit reads all."""
 
 from collections.abc import Sequence
-from itertools import islice
 
-from registry.errors import CorruptHistory, LogFrozen, Unavailable
+from registry.errors import LogFrozen, Unavailable
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.leaves import Leaves, position_of
 from registry.proof.proofs import tree_root
-from registry.proof.tiles import WIDTH, TileStore, subtree_root
+from registry.proof.tiles import TileStore
 from registry.proof.tree import RightEdge, leaf_hash
 
 REBUILD = "运行 title-registry log rebuild，由事件重建"
@@ -41,37 +40,10 @@ class Comparison:
             self._roots([last, *([outside] if outside else [])])
 
     def _newest_leaf(self, last: Checkpoint) -> None:
-        """A store that went another way has another event there; a single damaged record is for `everything`."""
+        """A store that went another way has another event there; a single damaged record is for an audit."""
         [entry] = self._tiles.entries(last.size - 1, last.size, last.size)
         if self._leaves.at(position_of(entry)) != entry:
             raise forked(last, b"")
-
-    def everything(self, last: Checkpoint, signed: Sequence[Checkpoint]) -> None:
-        """Every leaf again, from the events; every tile against them; the root of every signed checkpoint.
-
-        Raise LogFrozen for events that are not those that were signed, CorruptHistory or Unavailable for the tiles.
-        """
-        self._roots([*signed, last])
-        self._tiles.forget()
-        leaves = islice(self._leaves.all(), last.size)
-        for index, (leaf, entry) in enumerate(zip(leaves, self._tiles.entries(0, last.size, last.size), strict=True)):
-            if leaf != entry:
-                raise CorruptHistory(f"第 {index} 个叶子与条目束不符", fix=REBUILD)
-        for first in range(0, last.size, WIDTH):
-            self._tile(first, last.size)
-
-    def _tile(self, first: int, size: int) -> None:
-        """The tile of these leaves, and those above it that it completes."""
-        node = self._tiles.reader(size)
-        hashes = [leaf_hash(entry) for entry in self._tiles.entries(first, min(first + WIDTH, size), size)]
-        if hashes != [node(0, first + at) for at in range(len(hashes))]:
-            raise CorruptHistory(f"第 {first} 个叶子所在的瓦片与条目不符", fix=REBUILD)
-        level, end = 0, first + WIDTH
-        while end <= size and end % WIDTH == 0:
-            level, end = level + 8, end // WIDTH
-            below = [node(level - 8, (end - 1) * WIDTH + at) for at in range(WIDTH)]
-            if node(level, end - 1) != subtree_root(below):
-                raise CorruptHistory(f"第 {level // 8} 级第 {end - 1} 个哈希与下级不符", fix=REBUILD)
 
     def _roots(self, signed: Sequence[Checkpoint]) -> None:
         edge, wanted = RightEdge(), {one.size: one for one in signed}

@@ -80,9 +80,14 @@ def position_of(entry: bytes) -> int:
     return found
 
 
+def folder_of(root: Path, generation: int) -> Path:
+    """Where the log of that generation lies: the first in the folder itself, those that follow in numbered ones."""
+    return root if generation == 1 else root / str(generation)
+
+
 def generation_of(folder: Path) -> int:
     """Which log is the present one: 1, or the number of the newest one that follows it."""
     number = 1
-    while (folder / str(number + 1) / PREDECESSOR).exists():
+    while (folder_of(folder, number + 1) / PREDECESSOR).exists():
         number += 1
     return number

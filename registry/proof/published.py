@@ -13,7 +13,7 @@ from registry.proof.checkpoint import Checkpoint, NoteKey
 from registry.proof.comparing import Comparison
 from registry.proof.cosignature import CosignerKey
 from registry.proof.kept import KeptCheckpoints, size_of
-from registry.proof.leaves import PREDECESSOR, Events, Leaves, position_of
+from registry.proof.leaves import PREDECESSOR, Events, Leaves, folder_of, position_of
 from registry.proof.proofs import consistency_proof, inclusion_proof
 from registry.proof.signers import cosigner_keys, log_keys, open_by
 from registry.proof.tiles import TileStore
@@ -32,10 +32,9 @@ class PublishedLog:
         outside: Path,
         generation: int,
     ) -> None:
-        number = "" if generation == 1 else str(generation)
-        self.generation, self._keyring = generation, keyring
-        self.folder, self.origin = root / number, f"{origin}/{number}".rstrip("/")
-        self.outside = outside.with_name(f"{outside.name}.{number}".rstrip("."))
+        self.generation, self._keyring, self.folder = generation, keyring, folder_of(root, generation)
+        self.origin = origin if generation == 1 else f"{origin}/{generation}"
+        self.outside = outside if generation == 1 else outside.with_name(f"{outside.name}.{generation}")
         self.leaves = Leaves(events, read_file(self.folder / PREDECESSOR))
         self.tiles, self.kept = TileStore(self.folder), KeptCheckpoints(self.folder / "checkpoints")
 
@@ -114,11 +113,13 @@ class PublishedLog:
         return size_of(note) if note else 0
 
     def position(self, index: int, size: int) -> int:
+        """The log position in a leaf of the tree of that size."""
         return position_of(next(self.tiles.entries(index, index + 1, size)))
 
     # whether the events agree
 
     def last(self) -> Checkpoint:
+        """The newest kept checkpoint; that of the empty tree before the first. Raise SignatureInvalid, BadInput."""
         note = self.kept.last()
         return open_by(note, self.keys()) if note else Checkpoint(self.origin, 0, RightEdge().root())
 
@@ -130,15 +131,8 @@ class PublishedLog:
         outside = self.outside_checkpoint()  # first: what is there was kept before, also by another process just now
         self.comparison().newest(self.last(), outside)
 
-    def compare_every_leaf(self) -> None:
-        """Read every leaf again from the stored events; compare tiles, and roots of all checkpoints ever published.
-
-        Raise LogFrozen for events that are not those that were signed, CorruptHistory or Unavailable for the tiles.
-        """
-        signed = [open_by(note, self.keys()) for note in self.kept.all()]
-        self.comparison().everything(self.last(), signed)
-
     def comparison(self) -> Comparison:
+        """What compares the events with what was signed."""
         return Comparison(self.leaves, self.tiles)
 
     def outside_checkpoint(self) -> Checkpoint | None:

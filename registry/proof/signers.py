@@ -1,6 +1,7 @@
 """Who signs for a log: the name it signs under, its keys of now and of before, and a note opened with one of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from keys.errors import KeysError
 from keys.keyring import Keyring
@@ -8,6 +9,8 @@ from keys.signing import Algorithm, Purpose
 from registry.errors import BadInput, RegistryError
 from registry.proof.checkpoint import Checkpoint, NoteKey, open_checkpoint
 from registry.proof.cosignature import CosignerKey
+
+T = TypeVar("T")
 
 
 def origin_of(base_url: str) -> str:
@@ -29,10 +32,15 @@ def cosigner_keys(keyring: Keyring, origin: str) -> list[CosignerKey]:
 
 def open_by(note: bytes, keys: Iterable[NoteKey]) -> Checkpoint:
     """The checkpoint in a note that one of these keys has signed. Raise SignatureInvalid, BadInput."""
+    return first_that_opens(lambda key: open_checkpoint(note, key), keys)
+
+
+def first_that_opens(open_with: Callable[[NoteKey], T], keys: Iterable[NoteKey]) -> T:
+    """What the first key gives that raises nothing. Raise what the last one raised, BadInput without a key."""
     failed: RegistryError | KeysError = BadInput("没有可用于核对的检查点公钥", fix="检查密钥环")
     for key in keys:
         try:
-            return open_checkpoint(note, key)
+            return open_with(key)
         except (RegistryError, KeysError) as error:  # the next key may be the one
             failed = error
     raise failed

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 
@@ -113,28 +114,19 @@ class TileStore:
         """A tile or bundle that is at least that wide: the one itself, the full one, or a wider partial one."""
         if wide == WIDTH:
             return self._full(kind, number)
-        partial = self.folder / tile_path(kind, number, wide)
-        for path in (partial, self.folder / tile_path(kind, number)):
-            try:
-                return path.read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise Unavailable(f"the tile {path} cannot be read: {error.strerror}", fix="运行 doctor") from error
-        wider = sorted(int(path.name) for path in partial.parent.glob("*") if path.name.isdigit())
-        for one in wider:
-            if one > wide:
-                return (partial.parent / str(one)).read_bytes()
+        partial, full = (self.folder / tile_path(kind, number, one) for one in (wide, WIDTH))
+        for path in chain((partial, full), _wider(partial), (full,)):  # again: it may just have replaced them
+            data = _content(path)
+            if data is not None:
+                return data
         raise _missing(partial)
 
     def _read_full(self, kind: str, number: int) -> bytes:
         path = self.folder / tile_path(kind, number)
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise _missing(path) from None
-        except OSError as error:
-            raise Unavailable(f"the tile {path} cannot be read: {error.strerror}", fix="运行 doctor") from error
+        data = _content(path)
+        if data is None:
+            raise _missing(path)
+        return data
 
 
 def tile_path(kind: str, number: int, wide: int = WIDTH) -> str:
@@ -182,6 +174,25 @@ def _chunks(first: int, items: Sequence[bytes]) -> Iterator[tuple[int, Sequence[
     """Cut what begins with the tile that index `first` is in into tiles with their numbers."""
     for at in range(0, len(items), WIDTH):
         yield first // WIDTH + at // WIDTH, items[at : at + WIDTH]
+
+
+def _wider(partial: Path) -> Iterator[Path]:
+    """The partial tiles that are wider; looked for only when they are asked for."""
+    try:
+        names = os.listdir(partial.parent)
+    except FileNotFoundError:
+        return
+    found = sorted(int(name) for name in names if name.isdigit())
+    yield from (partial.with_name(str(one)) for one in found if one > int(partial.name))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(f"the tile {path} cannot be read: {error.strerror}", fix="运行 doctor") from error
 
 
 def _missing(path: Path) -> Unavailable:

@@ -28,7 +28,7 @@ from registry.proof.checkpoint import Checkpoint, sign_checkpoint
 from registry.proof.comparing import REBUILD, forked
 from registry.proof.cosignature import cosign
 from registry.proof.kept import size_of
-from registry.proof.leaves import PREDECESSOR, Events, generation_of, succession
+from registry.proof.leaves import PREDECESSOR, Events, folder_of, generation_of, succession
 from registry.proof.proofs import tree_root
 from registry.proof.published import PublishedLog, read_file
 from registry.proof.tiles import WIDTH, HashReader
@@ -65,7 +65,7 @@ class TransparencyLog(PublishedLog):
         with self._alone():
             published = self.published()
             if published and note.partition(b"\n\n")[0] == published.partition(b"\n\n")[0]:
-                _replace(self.folder / "checkpoint", note)
+                write_private(self.folder / "checkpoint", note)
 
     # sequencing
 
@@ -117,10 +117,10 @@ class TransparencyLog(PublishedLog):
         kept = read_file(self.outside)
         if kept is None or kept.partition(b"\n\n")[0] != text:
             self.outside.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self.outside, note)  # (5)
+            write_private(self.outside, note)  # (5)
         published = self.published()
         if published is None or published.partition(b"\n\n")[0] != text:
-            _replace(self.folder / "checkpoint", note)  # (6)
+            write_private(self.folder / "checkpoint", note)  # (6)
 
     def _resume(self, last: Checkpoint) -> RightEdge:
         try:
@@ -157,7 +157,8 @@ class TransparencyLog(PublishedLog):
         """Begin the next log, whose first leaf commits to the last signed checkpoint of this one; return it, sequenced.
 
         Only for a log that is frozen, when what was signed is lost for ever: the old one stays as it is, for everyone
-        to see. Raise WrongState for a log that is not frozen, BadInput without a reason of 1 to 500 characters.
+        to see. Raise WrongState for a log that is not frozen or is followed already, BadInput without a reason of 1 to
+        500 characters.
         """
         if not 1 <= len(reason.strip()) <= 500:
             raise BadInput("须写明理由，至多 500 字", fix="写明为何不能恢复")
@@ -167,15 +168,20 @@ class TransparencyLog(PublishedLog):
             pass
         else:
             raise WrongState("日志没有冻结，不能另起新日志", fix="无需处理")
-        note = self._last_signed()
-        if note is None:
-            raise WrongState("没有已签的检查点可以承接", fix="核对数据文件夹")
-        folder = self._parts[0] / str(self.generation + 1)
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / PREDECESSOR, succession(note, reason.strip()))
+        with self._alone():
+            self._commit_next(reason.strip())
         following = TransparencyLog(*self._parts)
         following.sequence()
         return following
+
+    def _commit_next(self, reason: str) -> None:
+        note, folder = self._last_signed(), folder_of(self._parts[0], self.generation + 1)
+        if note is None:
+            raise WrongState("没有已签的检查点可以承接", fix="核对数据文件夹")
+        if (folder / PREDECESSOR).exists():  # begun by another process; a second beginning would be a fork
+            raise WrongState("已另起新日志", fix="重新启动服务和命令")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_private(folder / PREDECESSOR, succession(note, reason))
 
     def _last_signed(self) -> bytes | None:
         """The note in the second store; where that is not this log's, the last one kept here."""
@@ -216,7 +222,3 @@ def _batches(entries: Iterable[bytes], first: int) -> Iterator[list[bytes]]:
     while batch := list(islice(entries, size)):
         yield batch
         size = BATCH
-
-
-def _replace(path: Path, data: bytes) -> None:
-    write_private(path, data)

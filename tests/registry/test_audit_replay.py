@@ -15,10 +15,8 @@ from registry.audit import (
     diff,
     diff_statistics,
     export,
-    holder_at,
     layout,
     replay,
-    title_at,
     titles_at,
 )
 from registry.errors import BadInput, CorruptHistory, NotFound
@@ -95,7 +93,7 @@ def test_a_clock_that_was_set_back_leaves_no_gap(made: tuple[Path, Custody], tmp
         assert (row.status, row.open_proposals) == (Status.VALID, 1)
         (found,) = diff(Moment(source, known_at=awarded), Moment(source, known_at=head))
         assert [fact.name for fact in found.facts] == ["title-revoked/1"]
-    assert title_at(registry, title, awarded).decisions == ()
+    assert registry.title(title, known_at=awarded).decisions == ()
     registry.close()
 
 
@@ -116,13 +114,13 @@ def test_title_and_holder_at_a_moment(live: Life) -> None:
     third = live.titles[2]
     holder, head = live.registry.title(third).holder, live.registry.log.head()
     renamed = position_of(live, holder, "holder-renamed/1")
-    assert holder_at(live.registry, holder, head).name(date(2026, 2, 1)) == PEOPLE[5]
-    assert holder_at(live.registry, holder, head).name(date(2026, 1, 31)) == PEOPLE[2], "not in force yet"
-    assert holder_at(live.registry, holder, renamed - 1).name(date(2026, 2, 1)) == PEOPLE[2], "not known yet"
+    assert live.registry.holder(holder, known_at=head).name(date(2026, 2, 1)) == PEOPLE[5]
+    assert live.registry.holder(holder, known_at=head).name(date(2026, 1, 31)) == PEOPLE[2], "not in force yet"
+    assert live.registry.holder(holder, known_at=renamed - 1).name(date(2026, 2, 1)) == PEOPLE[2], "not known yet"
     with pytest.raises(NotFound):
-        title_at(live.registry, third, 0)
+        live.registry.title(third, known_at=0)
     with pytest.raises(NotFound):
-        holder_at(live.registry, holder, 0)
+        live.registry.holder(holder, known_at=0)
     assert day_of(live.registry, None, renamed) == civil_date(live.registry.history(holder)[1].recorded_at)
 
 
