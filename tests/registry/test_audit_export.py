@@ -27,21 +27,8 @@ from registry.errors import CorruptHistory, LogFrozen, Refused
 from registry.proof.cosignature import CosignerKey, cosign
 from registry.proof.kept import size_of
 from registry.service import Registry
-from tests.audit_life import SECRETS, Life, again, bytes_of, damage, fresh, live_through, stored_rows
+from tests.audit_life import SECRETS, Life, again, bytes_of, damage, fresh, stored_rows
 from tests.people import CLERK, Clock, awarding, person
-
-
-@pytest.fixture(scope="module")
-def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
-
-
-@pytest.fixture(scope="module")
-def exported(live: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("export") / "export"
-    export(live.registry, directory)
-    return directory
 
 
 @pytest.fixture(scope="module")

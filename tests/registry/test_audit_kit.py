@@ -34,30 +34,12 @@ from registry.proof.cosignature import CosignerKey, add_signatures, cosign
 from registry.proof.note import split_note
 from registry.service import Registry
 from tests.audit_kit import KIT, ORIGIN, kit_here, lines_of, note_of, run_kit, sign_manifest, sign_tree, write_lines
-from tests.audit_life import SECRETS, Life, bytes_of, fresh, live_through
+from tests.audit_life import SECRETS, Life, bytes_of, fresh
 from tests.people import CLERK, Clock, awarding, person, settable
 
 FLIPS = int(os.environ.get("KIT_FLIPS", "60"))
 FILES, KEYS, TREE, FORK, EVENTS, CLAIMS, REGISTER, CERTIFICATES, UNREAD = range(10, 19)
 Kit = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def life(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
-
-
-@pytest.fixture(scope="module")
-def exported(life: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("export") / "export"
-    export(life.registry, directory)
-    return directory
-
-
-@pytest.fixture
-def copy(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "copy"))
 
 
 @pytest.fixture
@@ -96,12 +78,12 @@ def change_event(directory: Path, place: int, change: Callable[[dict[str, Any]],
 
 
 @pytest.fixture
-def sign(life: Life) -> Callable[[Path], None]:
+def sign(live: Life) -> Callable[[Path], None]:
     """What the insider does last: tree, checkpoints, cosignatures and manifest."""
 
     def anew(directory: Path) -> None:
-        sign_tree(directory, life.registry.custody, life.clock())
-        sign_manifest(directory, life.registry.custody, life.clock())
+        sign_tree(directory, live.registry.custody, live.clock())
+        sign_manifest(directory, live.registry.custody, live.clock())
 
     return anew
 
@@ -275,12 +257,12 @@ def test_events_taken_out_or_moved_break_the_streams(
 
 
 def test_events_cut_off_at_the_end_are_missed_by_a_checkpoint_kept_elsewhere(
-    copy: Path, life: Life, tmp_path: Path, kit: Kit
+    copy: Path, live: Life, tmp_path: Path, kit: Kit
 ) -> None:
     shutil.copy(copy / "checkpoint", tmp_path / "mine")
     edit(copy, layout.EVENTS, lambda lines: lines.__delitem__(slice(-1, None)))
-    sign_tree(copy, life.registry.custody, life.clock())
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_tree(copy, live.registry.custody, live.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy, "--checkpoint", tmp_path / "mine")
     assert "this export ends at 32: it was cut off" in said(report, FORK)
     assert status == FORK
@@ -298,28 +280,28 @@ def test_two_holders_whose_events_were_swapped(copy: Path, sign: Callable[[Path]
     assert "is of another" in said(report, EVENTS)
 
 
-def test_an_old_checkpoint_that_is_shown_as_the_newest(copy: Path, life: Life, kit: Kit) -> None:
+def test_an_old_checkpoint_that_is_shown_as_the_newest(copy: Path, live: Life, kit: Kit) -> None:
     notes = (copy / "checkpoints").read_bytes().split(b"\n\n")
     (copy / "checkpoint").write_bytes(b"\n\n".join(notes[:2]) + b"\n")
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (TREE, {TREE, FORK})
     assert "do not cover all 33" in said(report, TREE)
 
 
-def test_kept_checkpoints_that_shrink(copy: Path, life: Life, kit: Kit) -> None:
+def test_kept_checkpoints_that_shrink(copy: Path, live: Life, kit: Kit) -> None:
     data = (copy / "checkpoints").read_bytes()
     notes = data.removesuffix(b"\n\n").split(b"\n\n")
     (copy / "checkpoints").write_bytes(data + b"\n\n".join(notes[:2]) + b"\n\n")
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert status in (TREE, FORK)
     assert "comes one of" in said(report, FORK)
 
 
-def test_a_fork_is_named_with_both_roots(copy: Path, life: Life, tmp_path: Path, kit: Kit) -> None:
+def test_a_fork_is_named_with_both_roots(copy: Path, live: Life, tmp_path: Path, kit: Kit) -> None:
     size = len(lines_of(copy, layout.EVENTS))
-    other = note_of(Checkpoint(ORIGIN, size, b"\7" * 32), life.registry.custody, life.clock())
+    other = note_of(Checkpoint(ORIGIN, size, b"\7" * 32), live.registry.custody, live.clock())
     (tmp_path / "theirs").write_bytes(other)
     status, report = kit(copy, "--checkpoint", tmp_path / "theirs", "--checkpoint", copy / "checkpoint")
     assert (status, kinds(report)) == (FORK, {FORK})
@@ -328,35 +310,35 @@ def test_a_fork_is_named_with_both_roots(copy: Path, life: Life, tmp_path: Path,
     assert (b"\7" * 32).hex() in said(report, FORK)
 
 
-def test_rewritten_history_does_not_extend_the_checkpoints_that_were_kept(copy: Path, life: Life, kit: Kit) -> None:
+def test_rewritten_history_does_not_extend_the_checkpoints_that_were_kept(copy: Path, live: Life, kit: Kit) -> None:
     """Only the newest checkpoint was made anew: the older ones in the export tell."""
     old = (copy / "checkpoints").read_bytes()
     change_event(copy, 1, lambda event: event["state"].update(actor="clerk-99"))
-    sign_tree(copy, life.registry.custody, life.clock())
+    sign_tree(copy, live.registry.custody, live.clock())
     newest = (copy / "checkpoint").read_bytes()
     older = old.removesuffix(b"\n\n").split(b"\n\n")[:-2]
     (copy / "checkpoints").write_bytes(b"\n\n".join(older) + b"\n\n" + newest + b"\n")
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (FORK, {FORK})
     assert "another history than the one that was signed" in said(report, FORK)
 
 
 @pytest.mark.parametrize("name", ["tile/0/000.p/33", "tile/entries/000.p/33"])
-def test_a_changed_tile(name: str, copy: Path, life: Life, kit: Kit) -> None:
+def test_a_changed_tile(name: str, copy: Path, live: Life, kit: Kit) -> None:
     data = bytearray((copy / name).read_bytes())
     data[40] ^= 1
     (copy / name).write_bytes(data)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (TREE, {TREE})
     assert name in said(report, TREE)
 
 
-def test_a_tile_too_many(copy: Path, life: Life, kit: Kit) -> None:
+def test_a_tile_too_many(copy: Path, live: Life, kit: Kit) -> None:
     (copy / "tile" / "1").mkdir()
     (copy / "tile" / "1" / "000").write_bytes(b"\0" * 32)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     assert kit(copy)[0] == TREE
 
 
@@ -369,16 +351,16 @@ def spoil(note: bytes, line: int) -> bytes:
 
 
 @pytest.mark.parametrize(("line", "kind"), [(4, 1), (5, 6)])
-def test_a_signature_and_a_cosignature_that_do_not_hold(line: int, kind: int, copy: Path, life: Life, kit: Kit) -> None:
+def test_a_signature_and_a_cosignature_that_do_not_hold(line: int, kind: int, copy: Path, live: Life, kit: Kit) -> None:
     (copy / "checkpoint").write_bytes(spoil((copy / "checkpoint").read_bytes(), line))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert status == KEYS
     assert f"type {kind}" in said(report, KEYS)
 
 
-def test_a_manifest_that_another_key_signed(copy: Path, life: Life, kit: Kit) -> None:
-    key = NoteKey.of(ORIGIN, life.registry.custody.signer(Purpose.CHECKPOINT, life.clock()).public)
+def test_a_manifest_that_another_key_signed(copy: Path, live: Life, kit: Kit) -> None:
+    key = NoteKey.of(ORIGIN, live.registry.custody.signer(Purpose.CHECKPOINT, live.clock()).public)
     assert kit(copy, "--key", str(key))[1]["trusted"] is True
     stranger = NoteKey.of(ORIGIN, Signer(Ed25519PrivateKey.generate(), Purpose.CHECKPOINT).public)
     status, report = kit(copy, "--key", str(stranger))
@@ -395,26 +377,26 @@ def test_a_manifest_whose_signature_was_changed(copy: Path, kit: Kit) -> None:
 
 @pytest.mark.parametrize("purpose", ["checkpoint/1", "e-certificate/1"])
 @pytest.mark.parametrize(("field", "by"), [("exp", 1), ("nbf", 10**9)])
-def test_a_key_of_another_time(purpose: str, field: str, by: int, copy: Path, life: Life, kit: Kit) -> None:
+def test_a_key_of_another_time(purpose: str, field: str, by: int, copy: Path, live: Life, kit: Kit) -> None:
     jwks = json.loads((copy / layout.KEYS).read_bytes())
     key = next(one for one in jwks["keys"] if one["purpose"] == purpose)
     key[field] = key["nbf"] + by
     (copy / layout.KEYS).write_text(json.dumps(jwks))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert kinds(report) == {KEYS if purpose == "checkpoint/1" else CERTIFICATES}
     assert status == min(kinds(report))
 
 
-def test_a_log_key_that_had_expired_before_the_last_event(copy: Path, life: Life, kit: Kit) -> None:
+def test_a_log_key_that_had_expired_before_the_last_event(copy: Path, live: Life, kit: Kit) -> None:
     """Without a cosignature no time of signing is known; the last recorded time still tells."""
     for name in ("checkpoints", "checkpoint"):
         notes = (copy / name).read_bytes().split(b"\n")
         (copy / name).write_bytes(b"\n".join(line for n, line in enumerate(notes) if n % 7 != 5))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, report["cosignatures"]) == (0, 0)
-    test_a_key_of_another_time("checkpoint/1", "exp", 1, copy, life, kit)
+    test_a_key_of_another_time("checkpoint/1", "exp", 1, copy, live, kit)
 
 
 # Witnesses
@@ -432,14 +414,14 @@ def policy_of(witnesses: list[Signer], quorum: str) -> str:
 
 
 def test_an_auditors_policy_of_two_out_of_three_witnesses(
-    copy: Path, life: Life, witnesses: list[Signer], tmp_path: Path, kit: Kit
+    copy: Path, live: Life, witnesses: list[Signer], tmp_path: Path, kit: Kit
 ) -> None:
     note = (copy / "checkpoint").read_bytes()
     text = split_note(note)[0]
     for n in (0, 2):
-        note = add_signatures(note, cosign(text, f"w{n}.example/witness", witnesses[n], life.clock()))
+        note = add_signatures(note, cosign(text, f"w{n}.example/witness", witnesses[n], live.clock()))
     (copy / "checkpoint").write_bytes(note)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     (tmp_path / "policy").write_text(policy_of(witnesses, "2"))
     status, report = kit(copy, "--policy", tmp_path / "policy")
     assert (status, report["witnesses"]) == (0, ["w0", "w2"])
@@ -448,7 +430,7 @@ def test_an_auditors_policy_of_two_out_of_three_witnesses(
     assert (status, kinds(report)) == (KEYS, {KEYS})
     assert "your policy asks for all-of-them" in said(report, KEYS)
     (copy / "checkpoint").write_bytes(spoil(note, 6))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     assert "type 4" in said(kit(copy, "--policy", tmp_path / "policy")[1], KEYS)
 
 
@@ -549,15 +531,15 @@ def test_a_certificate_that_does_not_hold(
         lambda lines: lines.__setitem__(2, lines[2].replace(b":", b": ", 1)),
     ],
 )
-def test_a_changed_claim(change: Callable[[list[bytes]], Any], copy: Path, life: Life, kit: Kit) -> None:
+def test_a_changed_claim(change: Callable[[list[bytes]], Any], copy: Path, live: Life, kit: Kit) -> None:
     edit(copy, layout.CLAIMS, change)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (CLAIMS, {CLAIMS})
 
 
 @pytest.mark.parametrize(("table", "field"), [("papers", "state"), ("proposals", "document_no"), ("titles", "level")])
-def test_a_changed_row(table: str, field: str, copy: Path, life: Life, kit: Kit) -> None:
+def test_a_changed_row(table: str, field: str, copy: Path, live: Life, kit: Kit) -> None:
     def change(lines: list[bytes]) -> None:
         place = next(n for n, line in enumerate(lines) if line.startswith(b'{"table":"' + table.encode()))
         row = json.loads(lines[place])
@@ -565,52 +547,52 @@ def test_a_changed_row(table: str, field: str, copy: Path, life: Life, kit: Kit)
         lines[place] = msgspec.json.encode(row)
 
     edit(copy, layout.REGISTER, change)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (REGISTER, {REGISTER})
     assert '"changed"' in said(report, REGISTER)
 
 
 @pytest.mark.parametrize("change", [lambda lines: lines.pop(), lambda lines: lines.append(lines[-1])])
-def test_a_row_too_few_or_too_many(change: Callable[[list[bytes]], Any], copy: Path, life: Life, kit: Kit) -> None:
+def test_a_row_too_few_or_too_many(change: Callable[[list[bytes]], Any], copy: Path, live: Life, kit: Kit) -> None:
     edit(copy, layout.REGISTER, change)
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     assert kit(copy)[0] == REGISTER
 
 
-def test_a_changed_statistic(copy: Path, life: Life, kit: Kit) -> None:
+def test_a_changed_statistic(copy: Path, live: Life, kit: Kit) -> None:
     figures = json.loads((copy / "statistics.json").read_bytes())
     (copy / "statistics.json").write_text(json.dumps(figures | {"certified": 99, "fairies": 1}))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, report["totals"]) == (REGISTER, {str(REGISTER): 2})
 
 
-def test_figures_in_the_manifest_that_are_made_up(copy: Path, life: Life, kit: Kit) -> None:
-    sign_manifest(copy, life.registry.custody, life.clock(), head=3, created_at=None, counts={"events": 1})
+def test_figures_in_the_manifest_that_are_made_up(copy: Path, live: Life, kit: Kit) -> None:
+    sign_manifest(copy, live.registry.custody, live.clock(), head=3, created_at=None, counts={"events": 1})
     status, report = kit(copy)
     assert (status, report["totals"]) == (REGISTER, {str(REGISTER): 3})
 
 
-def test_reference_data_that_was_never_adopted(copy: Path, life: Life, kit: Kit) -> None:
+def test_reference_data_that_was_never_adopted(copy: Path, live: Life, kit: Kit) -> None:
     path = copy / "reference" / "authorities.json"
     path.write_bytes(path.read_bytes().replace("丽水".encode(), "温州".encode()))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     assert kit(copy)[0] == CERTIFICATES
 
 
-def test_a_chain_under_another_root(copy: Path, life: Life, kit: Kit) -> None:
+def test_a_chain_under_another_root(copy: Path, live: Life, kit: Kit) -> None:
     key, name = ec.generate_private_key(ec.SECP256R1()), Name([NameAttribute(NameOID.COMMON_NAME, "another root")])
-    begin = life.clock()
+    begin = live.clock()
     builder = CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=9))
     (copy / layout.ROOT_CERTIFICATE).write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
-    sign_manifest(copy, life.registry.custody, life.clock())
+    sign_manifest(copy, live.registry.custody, live.clock())
     status, report = kit(copy)
     assert (status, kinds(report)) == (CERTIFICATES, {CERTIFICATES})
 
 
-def test_a_checkpoint_of_another_log_counts_for_nothing(copy: Path, life: Life, tmp_path: Path, kit: Kit) -> None:
-    signer = life.registry.custody.signer(Purpose.CHECKPOINT, life.clock())
+def test_a_checkpoint_of_another_log_counts_for_nothing(copy: Path, live: Life, tmp_path: Path, kit: Kit) -> None:
+    signer = live.registry.custody.signer(Purpose.CHECKPOINT, live.clock())
     (tmp_path / "other").write_bytes(sign_checkpoint(Checkpoint("other.example/log", 3, b"\1" * 32), signer))
     status, report = kit(copy, "--checkpoint", tmp_path / "other")
     assert (status, kinds(report)) == (KEYS, {KEYS})

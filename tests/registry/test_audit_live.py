@@ -5,18 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from keys.custody import Custody
 from registry.audit import Code, Report, export, verify, verify_live
 from registry.proof.kept import size_of
 from registry.service import Registry
-from tests.audit_life import SECRETS, Life, again, damage, fresh, live_through
-from tests.people import CLERK, Clock, awarding, person
-
-
-@pytest.fixture(scope="module")
-def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
+from tests.audit_life import SECRETS, Life, again, damage
+from tests.people import CLERK, awarding, person
 
 
 @pytest.fixture

@@ -26,21 +26,8 @@ from registry.register.rows import TitleRow
 from registry.terms import Status, civil_date
 from registry.titles.events import DecisionKind
 from tests.audit_life import NAMES as PEOPLE
-from tests.audit_life import Life, fresh, live_through
+from tests.audit_life import Life, fresh
 from tests.people import CHIEF, CLERK, Clock, awarding, deciding, person, proposed
-
-
-@pytest.fixture(scope="module")
-def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
-
-
-@pytest.fixture(scope="module")
-def exported(live: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("export") / "export"
-    export(live.registry, directory)
-    return directory
 
 
 def time_of(live: Life, what: str) -> datetime:

@@ -31,28 +31,10 @@ from registry.proof.leaf import leaf_entry
 from registry.proof.tiles import TileStore
 from registry.proof.tree import RightEdge, leaf_hash
 from registry.service import Registry
-from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh, live_through
+from tests.audit_life import SECRETS, Life, bytes_of, damage, fresh
 from tests.people import CLERK, Clock, awarding, person, settable
 
 ORIGIN = "zc.example.cn/log"
-
-
-@pytest.fixture(scope="module")
-def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
-
-
-@pytest.fixture(scope="module")
-def exported(live: Life, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("export") / "export"
-    export(live.registry, directory)
-    return directory
-
-
-@pytest.fixture
-def copy(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "copy"))
 
 
 @pytest.fixture
