@@ -1,4 +1,4 @@
-"""Open a key folder with one passphrase, hand out signers, and rotate keys without orphaning what the old ones signed.
+"""Open a key folder with one passphrase, hand out signers, make new keys, and follow the key set that is in force.
 
 `folder.py` says what lies where. Every file has mode 0600 and the folder 0700; a looser secret file is refused. The
 folder must not be a mount point itself: it is made whole beside its place and then renamed, so that there is a key
@@ -8,7 +8,7 @@ store or none.
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +22,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from keys import passphrase as sealing
-from keys.errors import KeyStoreBroken, KeyStoreExists
+from keys.backends import TokenSettings
+from keys.errors import KeyNotUsable, KeyStoreBroken, KeyStoreExists
 from keys.files import check_private_folder, read_private, read_public, sync_folder, write_private
-from keys.folder import Secrets, fill, key_path, make_key, read_certificate, read_key
+from keys.folder import (
+    Secrets,
+    check_root,
+    fill,
+    key_path,
+    make_approver,
+    make_key,
+    open_key,
+    open_vault,
+    read_certificate,
+    read_key,
+)
 from keys.keyring import KeyRecord, Keyring
 from keys.passphrase import read_passphrase
-from keys.signing import KeyState, PublicKey, Purpose, RawPrivateKey, Signer
+from keys.signing import KeyState, Purpose, RawPrivateKey, Signer
 from keys.vault import Vault
 
 __all__ = ["Custody", "DocumentSigner", "PublicStore", "public_only", "read_passphrase"]
@@ -71,8 +83,20 @@ class Custody:
         self._documents: dict[str, DocumentSigner] = {}
 
     @classmethod
-    def create(cls, folder: Path, passphrase: bytes, now: datetime, *, organisation: str) -> Self:
+    def create(
+        cls,
+        folder: Path,
+        passphrase: bytes,
+        now: datetime,
+        *,
+        organisation: str,
+        token: TokenSettings | None = None,
+        also: Iterable[Purpose] = (),
+    ) -> Self:
         """Make a key folder: all keys, root, issuing certificate and vault secrets, or nothing.
+
+        With `token`, keys are made in that PKCS#11 token as far as it can hold them (see `backends`). `also` names
+        purposes that are off by default: SM2_SEAL.
 
         Raise KeyStoreExists if anything is there, PassphraseMissing for an empty passphrase, and ValueError for an
         organisation that has not 1 to 64 characters. Keys may sign for three years from now.
@@ -82,7 +106,7 @@ class Custody:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            fill(draft, sealing.require(passphrase), _whole_second(now), organisation)
+            fill(draft, sealing.require(passphrase), _whole_second(now), organisation, token, also)
             draft.rename(folder)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
@@ -141,7 +165,7 @@ class Custody:
 
     def vault(self) -> Vault:
         """Return the vault of this folder: data keys and blind index."""
-        return Vault(self._secrets.master, self._secrets.index_key)
+        return open_vault(self._folder, self._secrets)
 
     @property
     def root_certificate_pem(self) -> bytes:
@@ -153,20 +177,54 @@ class Custody:
         """The issuing certificates, the current one first, then the root, PEM."""
         return public_only(self._folder).chain_pem
 
-    def rotate(self, purpose: Purpose, now: datetime) -> KeyRecord:
-        """Make a new key for this purpose and retire the old one, which verifies for ever. Return the new record."""
-        with _alone(self._folder):
-            known = self.keyring.records
-            fresh = make_key(self._folder, self._secrets, purpose, _whole_second(now))
-            Keyring([*(_retired(record, purpose) for record in known), fresh]).save(self._folder / "keys.json")
-        return fresh
+    def make(self, purpose: Purpose, now: datetime) -> KeyRecord:
+        """Make a new key for this purpose. It counts once `follow` has put it among the keys of a key set.
 
-    def compromise(self, kid: str) -> KeyRecord:
-        """Mark a key as compromised, for ever: it never signs again. Raise UnknownKey. Then `rotate` its purpose."""
+        Raise KeyNotUsable for approvers' keys: `make_approver` makes those, and they never sign anything else.
+        """
+        if purpose is Purpose.KEY_SET:
+            raise KeyNotUsable("批准人的密钥不在签发密钥之列", fix="请用 keys ceremony approver")
         with _alone(self._folder):
-            record = msgspec.structs.replace(self.keyring.record(kid), state=KeyState.COMPROMISED)
-            self.keyring.put(record).save(self._folder / "keys.json")
-        return record
+            return make_key(self._folder, self._secrets, purpose, _whole_second(now))
+
+    def follow(self, read: Callable[[], Iterable[KeyRecord]]) -> None:
+        """Let exactly the keys that `read` gives count from now on, in every process; nothing is written if they do.
+
+        It is asked while no other process may follow, so that what was in force earlier never comes back.
+        """
+        with _alone(self._folder):
+            ring = Keyring(read())
+            if ring.records != self.keyring.records:
+                ring.save(self._folder / "keys.json")
+
+    def require_private(self, record: KeyRecord) -> None:
+        """Return if the private key of this record is here. Raise KeyStoreBroken if it is missing or another's."""
+        self._private_key(record.purpose, record.kid)
+
+    def require_root(self) -> None:
+        """Return if the root key is here and belongs to the root certificate. Raise KeyStoreBroken if not."""
+        check_root(self._folder, self._secrets)
+
+    def make_approver(self) -> Signer:
+        """Make an approver's key in this folder. It is not off line: a registry hands over to people."""
+        with _alone(self._folder):
+            return self.approver(make_approver(self._folder, self._secrets))
+
+    def approver(self, kid: str) -> Signer:
+        """The approver's key of that id in this folder. Raise KeyStoreBroken if it is not there."""
+        return Signer(read_key(key_path(self._folder, Purpose.KEY_SET, kid), self._secrets), Purpose.KEY_SET)
+
+    def approver_kids(self) -> list[str]:
+        """The ids of the approvers' keys in this folder; none after a hand-over."""
+        files = self._folder.glob(key_path(self._folder, Purpose.KEY_SET, "*").name)
+        return sorted(path.stem.rpartition("-")[2] for path in files)
+
+    def discard_approvers(self, keep: Container[str]) -> None:
+        """Destroy the approvers' keys of this folder but those to keep: what approves no more helps only a thief."""
+        with _alone(self._folder):
+            for kid in self.approver_kids():
+                if kid not in keep:
+                    key_path(self._folder, Purpose.KEY_SET, kid).unlink(missing_ok=True)
 
     def change_passphrase(self, passphrase: bytes) -> None:
         """Seal the secrets under another passphrase. Backups made before still open with the old one."""
@@ -174,16 +232,7 @@ class Custody:
             write_private(self._folder / "secrets.bin", sealing.seal(msgspec.json.encode(self._secrets), passphrase))
 
     def _private_key(self, purpose: Purpose, kid: str) -> RawPrivateKey:
-        key = read_key(key_path(self._folder, purpose, kid), self._secrets)
-        if PublicKey.of(key.public_key(), purpose).kid != kid:
-            raise KeyStoreBroken(f"私钥文件不是密钥 {kid} 的")
-        return key
-
-
-def _retired(record: KeyRecord, purpose: Purpose) -> KeyRecord:
-    if record.purpose is purpose and record.state is KeyState.ACTIVE:
-        return msgspec.structs.replace(record, state=KeyState.RETIRED)
-    return record
+        return open_key(self._folder, self._secrets, purpose, kid)
 
 
 def _whole_second(now: datetime) -> datetime:

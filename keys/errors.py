@@ -6,10 +6,14 @@ KeysError
 ├── LoosePermissions        a secret file that others on this machine may touch
 ├── KeyStoreExists          keys are there already; they are never overwritten
 ├── KeyStoreBroken          a key file or key set that is missing, unreadable or contradicts itself
+├── BackEndMissing          a package or module that this way of keeping keys needs is not installed
+├── CustodyUnavailable      the device that holds the keys cannot be reached, or refuses
+│   └── WrongPin            the device refuses the PIN; it is not tried again until its file changes
 ├── UnknownKey              no key of that id in the key ring
 ├── KeyNotUsable            expired, not yet valid, retired, compromised, or for another purpose or algorithm
 ├── SignatureInvalid        the bytes were not signed by that key for that purpose
 │   └── TokenMalformed      not a token in the one form that we write; no signature was looked at
+├── KeySetRefused           a key set document that may not follow the one in force, or lacks approvals
 └── SealBroken              sealed bytes that were changed, moved, or sealed under another key
 """
 
@@ -54,6 +58,24 @@ class KeyStoreBroken(KeysError):
     code = "key-store-broken"
 
 
+class BackEndMissing(KeysError):
+    """A package or module that this way of keeping keys needs is not installed."""
+
+    code = "back-end-missing"
+
+
+class CustodyUnavailable(KeysError):
+    """The device that holds the keys cannot be reached, refuses, or cannot do what is needed."""
+
+    code = "custody-unavailable"
+
+
+class WrongPin(CustodyUnavailable):
+    """The device refuses the PIN, or there is none. A refused PIN is not tried again until its file changes."""
+
+    code = "wrong-pin"
+
+
 class UnknownKey(KeysError):
     """The key ring has no key of that id."""
 
@@ -76,6 +98,12 @@ class TokenMalformed(SignatureInvalid):
     """Not a token in the one form that we write. No signature was looked at."""
 
     code = "token-malformed"
+
+
+class KeySetRefused(KeysError):
+    """A key set document is malformed, may not follow the one in force, or lacks approvals. Nothing was changed."""
+
+    code = "key-set-refused"
 
 
 class SealBroken(KeysError):

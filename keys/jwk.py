@@ -1,5 +1,7 @@
 """Public keys as JSON Web Keys (RFC 7517; RFC 8037 for Ed25519, RFC 9964 for ML-DSA), and the ids that follow.
 
+For SM2 no JWK is registered: kty "EC", crv "SM2", alg "SM2" are names of our own, in the form of P-256.
+
 A key id (kid) is the first 8 characters of the lower-case base-32 form of the SHA-256 thumbprint (RFC 7638). It
 follows from the key alone, so nobody can give a key the id of another on purpose without 2^40 tries, and a key ring
 refuses two keys of one id.
@@ -16,14 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keys.errors import KeyStoreBroken
+from keys.sm2 import Sm2PublicKey
 
-RawPublicKey = EllipticCurvePublicKey | Ed25519PublicKey | MLDSA44PublicKey
+RawPublicKey = EllipticCurvePublicKey | Ed25519PublicKey | MLDSA44PublicKey | Sm2PublicKey
 
 ML_DSA_44, ML_DSA_44_BYTES = "ML-DSA-44", 1312  # of a public key (FIPS 204, table 2)
 
 
 def to_members(key: RawPublicKey) -> dict[str, str]:
-    """Return exactly the members that a thumbprint covers: crv, kty, x, and y on P-256; alg, kty, pub for ML-DSA-44.
+    """Return exactly the members that a thumbprint covers: crv, kty, x, and y on P-256 and SM2; alg, kty, pub for AKP.
 
     Refuse any other curve.
     """
@@ -31,6 +34,8 @@ def to_members(key: RawPublicKey) -> dict[str, str]:
         return {"alg": ML_DSA_44, "kty": "AKP", "pub": _text(key.public_bytes_raw())}
     if isinstance(key, Ed25519PublicKey):
         return {"crv": "Ed25519", "kty": "OKP", "x": _text(key.public_bytes(Encoding.Raw, PublicFormat.Raw))}
+    if isinstance(key, Sm2PublicKey):
+        return {"crv": "SM2", "kty": "EC", "x": _text(key.point[:32]), "y": _text(key.point[32:])}
     if not isinstance(key.curve, SECP256R1):
         raise KeyStoreBroken(f"不支持的曲线：{key.curve.name}")
     point = key.public_numbers()
@@ -46,6 +51,8 @@ def from_members(members: Mapping[str, str]) -> RawPublicKey:
             case {"kty": "EC", "crv": "P-256", "x": x, "y": y}:
                 point = int.from_bytes(_bytes(x)), int.from_bytes(_bytes(y))
                 return EllipticCurvePublicNumbers(*point, SECP256R1()).public_key()
+            case {"kty": "EC", "crv": "SM2", "x": x, "y": y}:
+                return Sm2PublicKey(_bytes(x) + _bytes(y))
             case {"kty": "AKP", "alg": "ML-DSA-44", "pub": pub}:
                 return MLDSA44PublicKey.from_public_bytes(_bytes(pub, ML_DSA_44_BYTES))
     except ValueError as error:

@@ -1,8 +1,8 @@
 """The public keys by id, with validity and state: what a verifier pins, and what is published as a JWKS.
 
 The file is a JWK Set (RFC 7517). Each key has kty, crv, x, (y,) or kty, pub (RFC 9964), then kid, alg, use="sig", and
-three members of ours that other readers ignore: "purpose", "state", and "nbf"/"exp" in seconds since 1970 (signing
-from nbf until before exp).
+members of ours that other readers ignore: "purpose", "state", "nbf"/"exp" in seconds since 1970 (signing from nbf until
+before exp), and on a compromised key "compromised_from": its signatures count only on leaves before that index.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,19 @@ from keys.errors import KeyNotUsable, KeyStoreBroken, UnknownKey
 from keys.files import read_public, write_private
 from keys.signing import Algorithm, KeyState, PublicKey, Purpose
 
-_JWK_ALG = {Algorithm.ES256: "ES256", Algorithm.ED25519: "EdDSA", Algorithm.ML_DSA_44: jwk.ML_DSA_44}
+_JWK_ALG = {
+    Algorithm.ES256: "ES256",
+    Algorithm.ED25519: "EdDSA",
+    Algorithm.ML_DSA_44: jwk.ML_DSA_44,
+    Algorithm.SM2: "SM2",  # a name of ours: none is registered
+}
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
-    """A public key (SubjectPublicKeyInfo, DER), when it may sign (UTC, not_after excluded), and its state."""
+    """A public key (SubjectPublicKeyInfo, DER), when it may sign (UTC, not_after excluded), and its state.
+
+    `compromised_from` is a leaf index of the transparency log, on a compromised key only.
+    """
 
     kid: str
     algorithm: Algorithm
@@ -30,6 +38,11 @@ class KeyRecord(msgspec.Struct, frozen=True):
     not_before: datetime
     not_after: datetime
     state: KeyState = KeyState.ACTIVE
+    compromised_from: int | None = None
+
+    def counts(self, leaf: int) -> bool:
+        """Whether what it signed for that leaf counts: always, or before the position from which it is compromised."""
+        return self.state is not KeyState.COMPROMISED or leaf < (self.compromised_from or 0)
 
     def why_unusable(self, now: datetime) -> str | None:
         """Say why the key must not sign at that instant, or None if it may."""
@@ -51,6 +64,7 @@ class _Jwk(msgspec.Struct, omit_defaults=True, kw_only=True):
     nbf: int
     exp: int
     state: KeyState
+    compromised_from: int | None = None
     y: str = ""
     pub: str = ""
     d: str = ""  # a private key: read only to be refused; so is priv, its name in an AKP key
@@ -68,12 +82,15 @@ class Keyring:
         """Take the records. Raise KeyStoreBroken for two keys of one id, or an id that is not the key's own."""
         self.records = tuple(records)
         self._keys = {r.kid: PublicKey.from_spki(r.public, r.purpose, r.state) for r in self.records}
+        self._records = {r.kid: r for r in self.records}
         if len(self._keys) != len(self.records):
             raise KeyStoreBroken("密钥环中有两把密钥编号相同")
         for record in self.records:
             key = self._keys[record.kid]
             if (key.kid, key.algorithm) != (record.kid, record.algorithm):
                 raise KeyStoreBroken(f"密钥 {record.kid} 的编号或算法与公钥不符（应为 {key.kid}、{key.algorithm}）")
+            if record.compromised_from is not None and record.state is not KeyState.COMPROMISED:
+                raise KeyStoreBroken(f"密钥 {record.kid} 没有标为已泄露，却写有 compromised_from")
 
     def find(self, kid: str) -> PublicKey:
         """Return the key of that id, in whatever state it is (see `.state`). Raise UnknownKey."""
@@ -85,7 +102,7 @@ class Keyring:
     def record(self, kid: str) -> KeyRecord:
         """Return the whole record of that id. Raise UnknownKey."""
         self.find(kid)
-        return next(record for record in self.records if record.kid == kid)
+        return self._records[kid]
 
     def current(self, purpose: Purpose, now: datetime) -> KeyRecord:
         """Return the newest key that may sign for this purpose now. Raise KeyNotUsable, saying why each may not."""
@@ -98,8 +115,7 @@ class Keyring:
 
     def put(self, record: KeyRecord) -> "Keyring":
         """Return a key ring with this record added, or in the place of the one with its id."""
-        records = {known.kid: known for known in self.records}
-        return Keyring((records | {record.kid: record}).values())
+        return Keyring((self._records | {record.kid: record}).values())
 
     def to_jwks(self) -> dict[str, Any]:
         """Return the key ring as a JWK Set, ready for JSON. It holds no secret."""
@@ -140,6 +156,7 @@ def _to_jwk(record: KeyRecord, key: PublicKey) -> _Jwk:
         nbf=int(record.not_before.timestamp()),
         exp=int(record.not_after.timestamp()),
         state=record.state,
+        compromised_from=record.compromised_from,
     )
 
 
@@ -152,4 +169,5 @@ def _to_record(key: _Jwk) -> KeyRecord:
     if _JWK_ALG[public.algorithm] != key.alg:
         raise KeyStoreBroken(f"密钥 {key.kid} 的 alg={key.alg} 与公钥不符")
     since, until = (datetime.fromtimestamp(seconds, UTC) for seconds in (key.nbf, key.exp))
-    return KeyRecord(key.kid, public.algorithm, key.purpose, public.spki(), since, until, key.state)
+    life = (since, until, key.state, key.compromised_from)
+    return KeyRecord(key.kid, public.algorithm, key.purpose, public.spki(), *life)

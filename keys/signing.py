@@ -6,7 +6,7 @@ Sig_structure (first byte 0x84) or of the signed attributes of a PDF signature (
 
 Signatures have fixed widths: ES256 is r || s, 64 bytes big-endian (RFC 7518 section 3.4), deterministic (RFC 6979),
 so that signing the same again gives the same; Ed25519 is 64 bytes (RFC 8032); ML-DSA-44 is 2,420 bytes (FIPS 204, its
-context empty), and another each time.
+context empty), and another each time; SM2 is r || s, 64 bytes, and another each time.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from keys import jwk
 from keys.errors import KeyNotUsable, KeyStoreBroken, SignatureInvalid
+from keys.sm2 import Sm2PrivateKey, Sm2PublicKey
 
-RawPrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | MLDSA44PrivateKey
+RawPrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | MLDSA44PrivateKey | Sm2PrivateKey
 
 _DETERMINISTIC = ECDSA(SHA256(), deterministic_signing=True)
 _VERIFYING = ECDSA(SHA256())
@@ -33,12 +34,14 @@ _VERIFYING = ECDSA(SHA256())
 class Algorithm(StrEnum):
     """How a key signs. ES256 for what browsers and phones check; Ed25519 for checkpoints; ML-DSA-44 to cosign them.
 
-    ML-DSA-44 is there for the day on which a quantum computer breaks the other two.
+    ML-DSA-44 is there for the day on which a quantum computer breaks the other two. SM2 is off by default, and not
+    legally a seal / 不具有电子印章的法律效力.
     """
 
     ES256 = "ES256"
     ED25519 = "Ed25519"
     ML_DSA_44 = "ML-DSA-44"
+    SM2 = "SM2"
 
     @property
     def width(self) -> int:
@@ -53,6 +56,16 @@ class Purpose(StrEnum):
     DOCUMENT = "document/1"
     CHECKPOINT = "checkpoint/1"
     COSIGNATURE = "cosignature/1"
+    KEY_SET = "key-set/1"
+    SM2_SEAL = "sm2-seal/1"
+
+    @classmethod
+    def of_registry(cls) -> "tuple[Purpose, ...]":
+        """What the keys of a registry are for: all but KEY_SET, whose keys say which of the others count.
+
+        SM2_SEAL is not among them either: such a key is made on request only (`Custody.make`).
+        """
+        return tuple(purpose for purpose in cls if purpose not in (cls.KEY_SET, cls.SM2_SEAL))
 
 
 class KeyState(StrEnum):
@@ -75,7 +88,7 @@ class PublicKey:
 
     @classmethod
     def of(cls, key: object, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
-        """Wrap a P-256, Ed25519 or ML-DSA-44 public key. Raise KeyStoreBroken for any other."""
+        """Wrap a P-256, Ed25519, ML-DSA-44 or SM2 public key. Raise KeyStoreBroken for any other."""
         match key:
             case EllipticCurvePublicKey():
                 return cls(key, jwk.kid_of(key), Algorithm.ES256, purpose, state)
@@ -83,13 +96,15 @@ class PublicKey:
                 return cls(key, jwk.kid_of(key), Algorithm.ED25519, purpose, state)
             case MLDSA44PublicKey():
                 return cls(key, jwk.kid_of(key), Algorithm.ML_DSA_44, purpose, state)
+            case Sm2PublicKey():
+                return cls(key, jwk.kid_of(key), Algorithm.SM2, purpose, state)
         raise KeyStoreBroken(f"不支持的公钥：{type(key).__name__}")
 
     @classmethod
     def from_spki(cls, der: bytes, purpose: Purpose, state: KeyState = KeyState.ACTIVE) -> Self:
         """Read a SubjectPublicKeyInfo in DER (RFC 5280 section 4.1). Raise KeyStoreBroken if it is not one."""
         try:
-            return cls.of(load_der_public_key(der), purpose, state)
+            return cls.of(Sm2PublicKey.from_spki(der) or load_der_public_key(der), purpose, state)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise KeyStoreBroken(f"公钥无法读取：{error}") from error
 

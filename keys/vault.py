@@ -11,12 +11,24 @@ A sealed field is 28 bytes longer than its text and tells its length. A random n
 """
 
 import hmac
+from collections.abc import Callable
 from os import urandom
+from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keys.errors import SealBroken
+
+
+class Cipher(Protocol):
+    """AES-256-GCM under one key, here or in a device; `decrypt` raises InvalidTag for what was changed or moved."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """Return the encrypted data with its tag (16 bytes)."""
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+        """Return the data in clear."""
 
 
 class DataKey:
@@ -40,12 +52,20 @@ class DataKey:
 class Vault:
     """Makes and unwraps data keys, and computes the blind index. Both keys are 32 random bytes."""
 
-    __slots__ = ("_index_key", "_master")
+    __slots__ = ("_mac", "_master")
 
     def __init__(self, master: bytes, index_key: bytes) -> None:
         if len(master) != 32 or len(index_key) != 32 or master == index_key:
             raise ValueError("two different keys of 32 bytes are needed")
-        self._master, self._index_key = AESGCM(master), index_key
+        self._master: Cipher = AESGCM(master)
+        self._mac: Callable[[bytes], bytes] = lambda text: hmac.digest(index_key, text, "sha256")
+
+    @classmethod
+    def of(cls, master: Cipher, mac: Callable[[bytes], bytes]) -> Self:
+        """Make a vault whose keys a device holds: its cipher, and its HMAC-SHA256 under the index key."""
+        vault = cls.__new__(cls)
+        vault._master, vault._mac = master, mac
+        return vault
 
     def new_data_key(self, subject: str) -> tuple[DataKey, bytes]:
         """Make a data key for a subject (a holder's stream id). Return it, and it wrapped for storage (60 bytes)."""
@@ -59,14 +79,14 @@ class Vault:
 
     def blind_index(self, text: str) -> str:
         """Return 64 hex characters, equal for equal texts. The caller normalises, and puts the kind in the text."""
-        return hmac.digest(self._index_key, b"blind-index/1|" + text.encode(), "sha256").hex()
+        return self._mac(b"blind-index/1|" + text.encode()).hex()
 
 
 def _place(subject: str) -> bytes:
     return b"data-key/1|" + subject.encode()
 
 
-def _open(cipher: AESGCM, box: bytes, position: bytes) -> bytes:
+def _open(cipher: Cipher, box: bytes, position: bytes) -> bytes:
     try:
         return cipher.decrypt(box[:12], box[12:], position)
     except (InvalidTag, ValueError):  # ValueError: shorter than a nonce

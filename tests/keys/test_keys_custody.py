@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
@@ -35,11 +36,11 @@ from keys.errors import (
     KeyStoreExists,
     LoosePermissions,
     PassphraseMissing,
-    UnknownKey,
     WrongPassphrase,
 )
-from keys.keyring import Keyring
+from keys.keyring import KeyRecord, Keyring
 from keys.signing import Algorithm, KeyState, Purpose, sign, verify
+from tests.rotating import rotate
 
 NOW = datetime(2026, 3, 1, 9, 30, 15, 123456, tzinfo=UTC)
 BEGIN = NOW.replace(microsecond=0)
@@ -47,6 +48,7 @@ LATER = NOW + timedelta(days=400)
 YEARS = timedelta(days=365)
 PASSPHRASE = "样例口令 correct horse".encode()
 BUREAU = "丽水市人力资源和社会保障局"
+ISSUING = Purpose.of_registry()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_a_new_folder_has_one_key_for_each_purpose(custody: Custody) -> None:
         Purpose.CHECKPOINT: Algorithm.ED25519,
         Purpose.COSIGNATURE: Algorithm.ML_DSA_44,
     }
-    for purpose in Purpose:
+    for purpose in ISSUING:
         signature = sign(custody.signer(purpose, NOW), purpose, b"body")
         verify(custody.keyring.find(custody.keyring.current(purpose, NOW).kid), purpose, b"body", signature)
 
@@ -94,7 +96,7 @@ def test_nobody_else_may_read_any_file(made: Path) -> None:
 
 def test_no_private_key_lies_in_clear(made: Path, custody: Custody) -> None:
     everything = b"".join(contents(made).values())
-    for purpose in Purpose:
+    for purpose in ISSUING:
         key = custody.signer(purpose, NOW)._key
         der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         assert der not in everything
@@ -274,11 +276,11 @@ def test_the_open_folder_shows_no_secret(custody: Custody) -> None:
 # Rotate
 
 
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", ISSUING)
 def test_after_rotation_the_new_key_signs_and_the_old_one_verifies_for_ever(custody: Custody, purpose: Purpose) -> None:
     old = custody.signer(purpose, NOW)
     before = sign(old, purpose, b"before")
-    fresh = custody.rotate(purpose, LATER)
+    fresh = rotate(custody, purpose, LATER)
     assert fresh.not_before == LATER.replace(microsecond=0)
     assert custody.signer(purpose, LATER).kid == fresh.kid != old.kid
     found = custody.keyring.find(old.kid)
@@ -286,7 +288,7 @@ def test_after_rotation_the_new_key_signs_and_the_old_one_verifies_for_ever(cust
     verify(found, purpose, b"before", before)
     with pytest.raises(KeyNotUsable, match="已停用"):  # not even with the clock set back
         custody.signer(purpose, NOW)
-    assert len(custody.keyring.records) == len(Purpose) + 1
+    assert len(custody.keyring.records) == len(ISSUING) + 1
 
 
 def without_cosignature_key(folder: Path) -> Path:
@@ -300,12 +302,12 @@ def without_cosignature_key(folder: Path) -> Path:
 def test_a_folder_from_before_cosignatures_works_as_before_and_is_given_a_key_by_a_rotation(folder: Path) -> None:
     custody = Custody.open(without_cosignature_key(folder), PASSPHRASE)
     before = custody.keyring.records
-    for purpose in set(Purpose) - {Purpose.COSIGNATURE}:
+    for purpose in set(ISSUING) - {Purpose.COSIGNATURE}:
         signer = custody.signer(purpose, NOW)
         verify(custody.keyring.find(signer.kid), purpose, b"body", sign(signer, purpose, b"body"))
     with pytest.raises(KeyNotUsable, match=r"cosignature/1.*一把也没有.*rotate"):
         custody.signer(Purpose.COSIGNATURE, NOW)
-    fresh = custody.rotate(Purpose.COSIGNATURE, LATER)
+    fresh = rotate(custody, Purpose.COSIGNATURE, LATER)
     assert (fresh.algorithm, fresh.state) == (Algorithm.ML_DSA_44, KeyState.ACTIVE)
     assert custody.signer(Purpose.COSIGNATURE, LATER).kid == fresh.kid
     assert public_only(folder).keyring.records == (*before, fresh)
@@ -314,33 +316,54 @@ def test_a_folder_from_before_cosignatures_works_as_before_and_is_given_a_key_by
 def test_another_process_signs_with_the_new_key_at_once(folder: Path, custody: Custody) -> None:
     other = Custody.open(folder, PASSPHRASE)
     token = sign1(other.signer(Purpose.E_CERTIFICATE, NOW), "zc1", b"payload")
-    fresh = custody.rotate(Purpose.E_CERTIFICATE, LATER)
+    fresh = rotate(custody, Purpose.E_CERTIFICATE, LATER)
     assert other.signer(Purpose.E_CERTIFICATE, LATER).kid == fresh.kid
     assert verify1(other.keyring, "zc1", token).key_state is KeyState.RETIRED
 
 
-def test_rotations_at_once_lose_no_key(folder: Path) -> None:
-    def rotate(purpose: Purpose) -> str:
-        return Custody.open(folder, PASSPHRASE).rotate(purpose, LATER).kid
+def test_folders_that_follow_at_once_end_with_what_was_read_last(folder: Path, custody: Custody) -> None:
+    before, read = custody.keyring.records, list[int]()
+    made = [custody.make(purpose, LATER) for purpose in ISSUING]
 
-    with ThreadPoolExecutor(6) as threads:
-        kids = list(threads.map(rotate, [*Purpose, *Purpose]))
-    ring = public_only(folder).keyring
-    assert {ring.find(kid).kid for kid in kids} == set(kids)
-    assert len(ring.records) == 3 * len(Purpose)
-    assert len([record for record in ring.records if record.state is KeyState.ACTIVE]) == len(Purpose)
+    def follow(_: int) -> None:
+        def now() -> list[KeyRecord]:
+            read.append(len(read))
+            return [*before, *made[: len(read)]]
+
+        Custody.open(folder, PASSPHRASE).follow(now)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(follow, made))
+    assert public_only(folder).keyring.records == (*before, *made)
+
+
+def test_the_approvers_key_never_stands_among_the_keys_that_issue(folder: Path, custody: Custody) -> None:
+    signer = custody.make_approver()
+    assert custody.approver_kids() == [signer.kid]
+    assert signer.kid not in {record.kid for record in custody.keyring.records}
+    assert custody.approver(signer.kid).public == signer.public
+    with pytest.raises(KeyNotUsable, match="不在签发密钥之列"):
+        custody.make(Purpose.KEY_SET, LATER)
+    with pytest.raises(KeyNotUsable, match="一把也没有"):
+        custody.signer(Purpose.KEY_SET, LATER)
+    custody.discard_approvers({signer.kid})
+    assert custody.approver_kids() == [signer.kid]
+    custody.discard_approvers(())
+    assert custody.approver_kids() == []
+    with pytest.raises(KeyStoreBroken, match="无法读取"):
+        custody.approver(signer.kid)
 
 
 def test_a_rotation_cut_before_its_end_changes_nothing(folder: Path, custody: Custody) -> None:
     # What a crash leaves: a key file that keys.json does not name.
     shutil.copy(next(folder.glob("checkpoint-*.pem")), folder / "checkpoint-aaaaaaaa.pem")
     assert custody.signer(Purpose.CHECKPOINT, NOW).kid == custody.keyring.current(Purpose.CHECKPOINT, NOW).kid
-    custody.rotate(Purpose.CHECKPOINT, LATER)
-    assert len(custody.keyring.records) == len(Purpose) + 1
+    rotate(custody, Purpose.CHECKPOINT, LATER)
+    assert len(custody.keyring.records) == len(ISSUING) + 1
 
 
 def test_an_expired_key_never_signs(custody: Custody) -> None:
-    for purpose in Purpose:
+    for purpose in ISSUING:
         custody.signer(purpose, NOW + 2 * YEARS)
         with pytest.raises(KeyNotUsable, match="到期"):
             custody.signer(purpose, NOW + 4 * YEARS)
@@ -352,20 +375,20 @@ def test_an_expired_key_never_signs(custody: Custody) -> None:
 
 
 def test_a_compromised_key_never_signs_again_and_stays_visible(folder: Path, custody: Custody) -> None:
-    lost = custody.signer(Purpose.E_CERTIFICATE, NOW)
-    assert custody.compromise(lost.kid).state is KeyState.COMPROMISED
+    lost = custody.keyring.current(Purpose.E_CERTIFICATE, NOW)
+    marked = msgspec.structs.replace(lost, state=KeyState.COMPROMISED, compromised_from=7)
+    custody.follow(custody.keyring.put(marked).records.__iter__)
     with pytest.raises(KeyNotUsable, match="已泄露"):
         custody.signer(Purpose.E_CERTIFICATE, NOW)
-    custody.rotate(Purpose.E_CERTIFICATE, LATER)
-    assert public_only(folder).keyring.find(lost.kid).state is KeyState.COMPROMISED
-    with pytest.raises(UnknownKey):
-        custody.compromise("nosuchid")
+    rotate(custody, Purpose.E_CERTIFICATE, LATER)
+    assert public_only(folder).keyring.record(lost.kid) == marked
+    assert [marked.counts(leaf) for leaf in (0, 6, 7, 8)] == [True, True, False, False]
 
 
 def test_no_certificate_outlives_the_root(custody: Custody) -> None:
-    assert custody.rotate(Purpose.DOCUMENT, NOW + 19 * YEARS).not_after == BEGIN + timedelta(days=20 * 365 + 5)
+    assert rotate(custody, Purpose.DOCUMENT, NOW + 19 * YEARS).not_after == BEGIN + timedelta(days=20 * 365 + 5)
     with pytest.raises(KeyNotUsable, match="根证书"):
-        custody.rotate(Purpose.DOCUMENT, NOW + 21 * YEARS)
+        rotate(custody, Purpose.DOCUMENT, NOW + 21 * YEARS)
 
 
 # X.509
@@ -377,7 +400,7 @@ def openssl(*arguments: str, folder: Path) -> str:
 
 
 def test_openssl_accepts_the_chain_before_and_after_a_rotation(folder: Path, custody: Custody) -> None:
-    custody.rotate(Purpose.DOCUMENT, NOW + timedelta(days=1))
+    rotate(custody, Purpose.DOCUMENT, NOW + timedelta(days=1))
     paths = sorted(folder.glob("issuing-*.pem"))
     assert len(paths) == 2
     when = str(int((NOW + timedelta(days=2)).timestamp()))
