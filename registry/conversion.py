@@ -35,7 +35,7 @@ class Conversion:
     folder: Path
 
     def submit(self, unit: Unit, command: AwardTitle, issued_on: date | None, scans: Sequence[Scan]) -> str:
-        """Apply; return the application's stream. The same application again changes nothing.
+        """Apply, or apply again after it was returned; return the stream. The same application again changes nothing.
 
         Raise BadInput without a number or with evidence that is no picture, Refused for a title with an electronic
         certificate or outside the rules, WrongState if another content is under way.
@@ -50,11 +50,13 @@ class Conversion:
         if present is None:
             _refuse_if_electronic(unit, f"{wanted.authority}|{wanted.number}")
         facts = submit(holder, wanted, origin, evidence, command.employer, self.rules, present)
-        if known:
+        if known and not facts:
             return known
         for scan, one in zip(scans, evidence, strict=True):
             keep(self.folder, holder, one, scan.data, unit.data_key(holder))
-        return unit.start(APPLICATIONS, facts)
+        if known:
+            unit.record(APPLICATIONS, known, facts)
+        return known or unit.start(APPLICATIONS, facts)
 
     def approve(self, unit: Unit, stream: str, *, officer: str, digest: str) -> Application:
         """Approve as a second officer: matched with the award if there is one, else the title is awarded by it."""
@@ -95,7 +97,7 @@ def _refuse_if_closed(unit: Unit, stream: str) -> None:
     title = unit.state(TITLES, stream)
     status = title.standing(None)[0] if title else None
     if status in (Status.REVOKED, Status.INVALIDATED):
-        raise WrongState(f"登记的职称现为“{status.zh}”，不能换发", fix="退回申请；确有错误的先作恢复决定")
+        raise WrongState(f"登记的职称现为“{status.zh}”，不能换发", fix="对申请不予换发；确有错误的先作恢复决定")
 
 
 def application_in(unit: Unit, stream: str) -> Application:

@@ -11,6 +11,7 @@ RegistryError
 │   ├── HolderConflict          the identity is registered with other particulars
 │   ├── CommitteeRefused        recommend-only committee, or a level or authority that does not fit it
 │   ├── WrongState              the step does not follow from the present state
+│   ├── Forbidden               this person may not do this here: no such role, or another authority's matter
 │   ├── NeedsSecondOfficer      the proposer may not approve, or the content is not what was proposed
 │   ├── DocumentRefused         a glyph no font has, or text that does not fit
 │   └── ListRefused             an import with errors; all rows refused, each error is listed
@@ -93,6 +94,12 @@ class WrongState(Refused):
     """The step does not follow from the present state."""
 
     code = "wrong-state"
+
+
+class Forbidden(Refused):
+    """This person may not do this: no role for it, or none over this authority. It never says what exists there."""
+
+    code = "forbidden"
 
 
 class NeedsSecondOfficer(Refused):

@@ -11,13 +11,17 @@ from registry.errors import BadInput, Refused, Unavailable
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one registry. `base_url` is printed into every QR and cannot end in a slash."""
+    """Settings of one registry. `base_url` is printed into every QR and cannot end in a slash.
+
+    `keep_backups` is how many days a backup may be kept: whoever was erased is still in those from before.
+    """
 
     base_url: str
     organisation: str = "丽水市人力资源和社会保障局"
     phone: str = ""
     sample: bool = False
     paper_before: date = date(2008, 1, 1)
+    keep_backups: int = 90
 
 
 class Folder:
@@ -30,6 +34,7 @@ class Folder:
         self.keys = path / "keys"
         self.evidence = path / "evidence"
         self.answers = path / "answers"
+        self.looks = path / "looks"
         self.config = path / "config.json"
         self.tree = path / "log"
         self.policy = path / "log" / "policy"

@@ -8,14 +8,16 @@ import msgspec
 
 from keys.custody import Custody
 from keys.signing import Purpose
+from registry.authorising import Authorising
 from registry.catalogue.catalogue import Catalogue
-from registry.errors import NotFound
+from registry.errors import NotFound, WrongState
 from registry.folder import Config
 from registry.holders.holder import HOLDERS, Holder
 from registry.holders.identity import mask
 from registry.log.log import Log
 from registry.log.unit import Unit
 from registry.masking import mask_name
+from registry.permissions import Permission
 from registry.proof.tlog import TransparencyLog
 from registry.terms import civil_date
 from registry.titles.certificate import check_issuable, prepare, sign
@@ -34,6 +36,7 @@ class Issuing(msgspec.Struct, frozen=True):
     catalogue: Catalogue
     config: Config
     tlog: TransparencyLog
+    authorising: Authorising
 
     def issue(self, streams: Sequence[str], proof: Proof, *, officer: str) -> list[Certificate]:
         """Issue the certificates of titles: all prepared in one append, then all signed in one.
@@ -49,6 +52,8 @@ class Issuing(msgspec.Struct, frozen=True):
 
         def prepare_all(unit: Unit) -> None:
             for stream in streams:
+                authority = title_in(unit, stream).award.authority
+                self.authorising.require(officer, Permission.ISSUE, authority)
                 self._prepare(unit, stream, proof, signer.kid, civil_date(now))
 
         def sign_all(unit: Unit) -> None:
@@ -67,6 +72,8 @@ class Issuing(msgspec.Struct, frozen=True):
         holder = unit.state(HOLDERS, title.holder)
         if holder is None:
             raise NotFound(f"没有持证人 {title.holder}", fix="核对")
+        if holder.erased:
+            raise WrongState("持证人的个人信息已删除，不能再签发证书", fix="已发出的证书仍可核验")
         content = self._content(title, holder, today)
         facts = prepare(title, content, kid, today)
         if facts:

@@ -3,36 +3,49 @@
 Award:       import_awards / award -> Awarding -> log -> (register catches up when it is asked)
 Certificate: issue -> certificate.prepare (every check, stored) -> certificate.sign (none left, stored)
 Decision:    propose -> approve by another officer -> at once visible in verification
+Who may:     every method that writes asks `authorising` inside its unit; `permissions.py` has the table
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from keys.backends import TokenSettings
 from keys.custody import Custody
+from keys.signing import Purpose
 from registry.answers import AnswerLog, Recall, recall
+from registry.appointing import Appointing
+from registry.authorising import Authorising
 from registry.awarding import Awarding, check_free
 from registry.catalogue.adoption import REFERENCE, STREAM, adopt
 from registry.catalogue.catalogue import load_catalogue
 from registry.continuity import Continuity
 from registry.conversion import Conversion, Scan, application_in
-from registry.errors import BadInput, NotFound, Refused
+from registry.erasing import Erasing, sealable
+from registry.errors import BadInput, Forbidden, NotFound, Refused
 from registry.folder import Config, Folder
 from registry.holders.holder import HOLDERS, Holder, link_identity, rename
 from registry.holders.identity import index_key
 from registry.holders.person import Identity
 from registry.intake.importing import ImportReceipt, import_rows
 from registry.issuing import Issuing, Proof, title_in
+from registry.keysets import KeyPublishing
 from registry.log.facts import Fact, Recorded
 from registry.log.log import KnownAt, Log
 from registry.log.unit import Unit
+from registry.looking import Looking
+from registry.looks import LookLog
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
+from registry.paper.application import return_ as return_application
+from registry.permissions import Permission
 from registry.proof.signers import origin_of
 from registry.proof.tlog import TransparencyLog
 from registry.register.register import Register
+from registry.requesting import Requesting
+from registry.sweeping import Sweeping
 from registry.terms import civil_date, utc_now
 from registry.titles import decisions
 from registry.titles.award import AwardTitle
@@ -63,7 +76,15 @@ class Registry:
         self.verifier = Verifier(self.log, lambda: custody.keyring, self.catalogue.authority)
         self.register = Register(folder.register, self.log)
         self.answers = AnswerLog(folder.answers)
-        self.issuing = Issuing(self.log, custody, self.catalogue, self.config, self.tlog)
+        self.authorising = Authorising(self.log, self.catalogue)
+        self.appointing = Appointing(self.log, self.authorising, self.catalogue)
+        self.looks = LookLog(folder.looks)
+        self.looking = Looking(self.log, self.register, self.authorising, self.looks, clock)
+        self.keysets = KeyPublishing(self.log, custody, self.authorising)
+        self.issuing = Issuing(self.log, custody, self.catalogue, self.config, self.tlog, self.authorising)
+        self.sweeping = Sweeping(self.log, self.register, folder)
+        self.erasing = Erasing(self.log, self.register, self.authorising, self.sweeping)
+        self.requesting = Requesting(self.log, self.register, self.authorising)
         self.conversion = Conversion(PaperRules(before=self.config.paper_before), folder.evidence)
 
     @classmethod
@@ -74,12 +95,19 @@ class Registry:
         config: Config,
         clock: Callable[[], datetime] = utc_now,
         checkpoints: Path | None = None,
+        token: TokenSettings | None = None,
+        also: Iterable[Purpose] = (),
     ) -> "Registry":
-        """Make a data folder: keys, store, reference data. Refuse a folder that holds a registry."""
+        """Make a data folder: keys, store, reference data. Refuse a folder that holds a registry.
+
+        `token` and `also` choose where the keys are made and which more there are: see `Custody.create`.
+        """
         folder = Folder(path)
         folder.create(config)
         try:
-            custody = Custody.create(folder.keys, passphrase, clock(), organisation=config.organisation)
+            custody = Custody.create(
+                folder.keys, passphrase, clock(), organisation=config.organisation, token=token, also=also
+            )
         except BaseException:
             folder.config.unlink()  # nothing was made, so that it can be tried again
             raise
@@ -88,6 +116,7 @@ class Registry:
             lambda unit: unit.record(REFERENCE, STREAM, adopt(registry.catalogue, unit.state(REFERENCE, STREAM))),
             actor="system",
         )
+        registry.keysets.begin()
         registry.tlog.sequence()
         return registry
 
@@ -106,7 +135,9 @@ class Registry:
         """
         folder = Folder(path)
         folder.read_config()
-        return cls(folder, Custody.open(folder.keys, passphrase), clock, checkpoints)
+        registry = cls(folder, Custody.open(folder.keys, passphrase), clock, checkpoints)
+        registry.keysets.catch_up()
+        return registry
 
     def close(self) -> None:
         """Close the files of this thread."""
@@ -124,7 +155,12 @@ class Registry:
     def award(self, command: AwardTitle, *, officer: str) -> str:
         """Award one title; return its stream. The same award again changes nothing."""
         self.catalogue.authority(command.authority)
-        return self.log.transact(lambda unit: Awarding(unit).award(command)[0], actor=officer)
+
+        def body(unit: Unit) -> str:
+            self.authorising.require(officer, Permission.AWARD, command.authority)
+            return Awarding(unit).award(command)[0]
+
+        return self.log.transact(body, actor=officer)
 
     def import_awards(
         self,
@@ -141,6 +177,7 @@ class Registry:
         Raise ListRefused with every row error, BadInput for a file that cannot be read as a list.
         """
         self.catalogue.authority(authority)
+        self.authorising.require(officer, Permission.CHECK_LIST if dry_run else Permission.AWARD, authority)
         return import_rows(
             self.log,
             path,
@@ -204,6 +241,7 @@ class Registry:
         salt = secrets.token_hex(16)
 
         def body(unit: Unit) -> str:
+            self.authorising.require(officer, Permission.PROPOSE, command.authority)
             title = title_in(unit, stream)
             issuer = self.catalogue.authority(title.award.authority)
             if command.authority not in (issuer.code, issuer.parent):
@@ -214,7 +252,7 @@ class Registry:
                 self.catalogue.authority(command.corrected.authority)
             proposal = f"{stream}.{unit.version(stream) + 1}"
             facts = decisions.propose(command, title, officer=officer, proposal=proposal, salt=salt, now=unit.now)
-            self._record(unit, title, facts)
+            self._record(unit, title, sealable(unit, title, facts))
             same = decisions.find_same(command, title, officer, unit.now)
             return same.fact.proposal if same else proposal
 
@@ -234,6 +272,7 @@ class Registry:
 
         def body(unit: Unit) -> Title:
             title = title_in(unit, stream)
+            self._require_decider(unit, title, proposal, officer)
             facts = decisions.approve(title, proposal, officer=officer, digest=digest, now=unit.now)
             return self._record(unit, title, facts)
 
@@ -244,9 +283,32 @@ class Registry:
         stream, salt = proposal.partition(".")[0], secrets.token_hex(16)
 
         def body(unit: Unit) -> Title:
-            return unit.record(TITLES, stream, decisions.refuse(title_in(unit, stream), proposal, reason, salt=salt))
+            title = title_in(unit, stream)
+            open_ = decisions.find_open(title, proposal)
+            right = Permission.PROPOSE if open_.proposed_by == officer else Permission.DECIDE
+            self.authorising.require(officer, right, open_.fact.authority)
+            facts = decisions.refuse(title, proposal, reason, salt=salt)
+            return unit.record(TITLES, stream, sealable(unit, title, facts))
 
         return self.log.transact(body, actor=officer, cause=proposal)
+
+    def return_proposal(self, proposal: str, reason: str, *, officer: str) -> Title:
+        """Return a proposal for change (退回修改): it is closed, and its proposer may propose it anew, changed."""
+        stream, salt = proposal.partition(".")[0], secrets.token_hex(16)
+
+        def body(unit: Unit) -> Title:
+            title = title_in(unit, stream)
+            self._require_decider(unit, title, proposal, officer)
+            facts = decisions.return_(title, proposal, reason, officer=officer, salt=salt)
+            return unit.record(TITLES, stream, sealable(unit, title, facts))
+
+        return self.log.transact(body, actor=officer, cause=proposal)
+
+    def _require_decider(self, unit: Unit, title: Title, proposal: str, officer: str) -> None:
+        """The second officer has the right over the deciding authority, and decides on another person's title."""
+        open_ = title.proposal(proposal)
+        self.authorising.require(officer, Permission.DECIDE, open_.fact.authority if open_ else title.award.authority)
+        self.authorising.require_other_person(officer, unit.state(HOLDERS, title.holder))
 
     # holders
 
@@ -258,9 +320,7 @@ class Registry:
             raise BadInput("改名须写明新姓名、依据（change 或 correction）和文号", fix="补全后重试")
 
         def body(unit: Unit) -> Holder:
-            holder = unit.state(HOLDERS, stream)
-            if holder is None:
-                raise NotFound(f"没有持证人 {stream}", fix="核对")
+            holder = self._holder_to_change(unit, stream, officer)
             return unit.record(HOLDERS, stream, rename(holder, name.strip(), basis, document_no, effective_on))
 
         return self.log.transact(body, actor=officer)
@@ -272,12 +332,21 @@ class Registry:
             other = unit.claimed("identity", unit.blind_index(index_key(identity)))
             if other not in (None, stream):
                 raise Refused("该证件号码已属于另一持证人", fix="核对是否同一人；确属同一人的，提交人工合并")
-            holder = unit.state(HOLDERS, stream)
-            if holder is None:
-                raise NotFound(f"没有持证人 {stream}", fix="核对")
+            holder = self._holder_to_change(unit, stream, officer)
             return unit.record(HOLDERS, stream, link_identity(holder, identity, document_no))
 
         return self.log.transact(body, actor=officer)
+
+    def _holder_to_change(self, unit: Unit, stream: str, officer: str) -> Holder:
+        """The holder, whom an officer over the authority of any of their titles may change, but not themselves."""
+        holder = unit.state(HOLDERS, stream)
+        right, over = Permission.CHANGE_HOLDER, self.register.authorities_of(stream)
+        if not any(self.authorising.sight(officer, right, authority) for authority in over):
+            self.authorising.require(officer, right, over[0] if over else None)
+        if holder is None:
+            raise NotFound(f"没有持证人 {stream}", fix="核对")
+        self.authorising.require_other_person(officer, holder)
+        return holder
 
     # paper certificates
 
@@ -286,8 +355,15 @@ class Registry:
     ) -> Application:
         """Apply to turn a paper certificate into an electronic one; the same application again changes nothing."""
         self.catalogue.authority(command.authority)
-        stream = self.log.transact(lambda unit: self.conversion.submit(unit, command, issued_on, scans), actor=officer)
-        return self.application(stream)
+
+        def body(unit: Unit) -> str:
+            own = officer if officer.startswith(HOLDERS.prefix + "-") else None
+            self.authorising.require(officer, Permission.SUBMIT_PAPER, own or command.authority)
+            if own not in (None, self.holder_of(command.person.identity)):
+                raise Forbidden("只能为本人申请换发", fix="填写本人的证件号码；代他人申请的，由经办人办理")
+            return self.conversion.submit(unit, command, issued_on, scans)
+
+        return self.application(self.log.transact(body, actor=officer))
 
     def application(self, stream: str) -> Application:
         """One application, folded from the log. Raise NotFound."""
@@ -298,18 +374,37 @@ class Registry:
 
     def approve_paper(self, stream: str, digest: str, *, officer: str) -> Application:
         """Approve as a second officer: matched with the award if there is one, else the title is awarded by it."""
-        return self.log.transact(
-            lambda unit: self.conversion.approve(unit, stream, officer=officer, digest=digest),
-            actor=officer,
-            cause=stream,
-        )
+
+        def body(unit: Unit) -> Application:
+            self._require_paper_decider(unit, stream, officer)
+            return self.conversion.approve(unit, stream, officer=officer, digest=digest)
+
+        return self.log.transact(body, actor=officer, cause=stream)
+
+    def _require_paper_decider(self, unit: Unit, stream: str, officer: str) -> Application:
+        """The second officer has the right over the issuing authority, and decides on another person's paper."""
+        found = application_in(unit, stream)
+        self.authorising.require(officer, Permission.DECIDE_PAPER, found.fact.award.authority)
+        self.authorising.require_other_person(officer, unit.state(HOLDERS, found.fact.holder))
+        return found
 
     def refuse_paper(self, stream: str, reason: str, *, officer: str) -> Application:
         """Refuse an application, with a reason."""
         salt = secrets.token_hex(16)
 
         def body(unit: Unit) -> Application:
-            return unit.record(APPLICATIONS, stream, refuse_paper(application_in(unit, stream), reason, salt=salt))
+            found = self._require_paper_decider(unit, stream, officer)
+            return unit.record(APPLICATIONS, stream, refuse_paper(found, reason, salt=salt))
+
+        return self.log.transact(body, actor=officer, cause=stream)
+
+    def return_paper(self, stream: str, reason: str, *, officer: str) -> Application:
+        """Return an application for change (退回修改); it may be submitted again."""
+        salt = secrets.token_hex(16)
+
+        def body(unit: Unit) -> Application:
+            found = self._require_paper_decider(unit, stream, officer)
+            return unit.record(APPLICATIONS, stream, return_application(found, reason, officer=officer, salt=salt))
 
         return self.log.transact(body, actor=officer, cause=stream)
 

@@ -5,11 +5,15 @@ from typing import Any
 from registry.catalogue.adoption import REFERENCE
 from registry.errors import CorruptHistory
 from registry.holders.holder import HOLDERS
+from registry.keyset.keyset import KEYSETS
 from registry.log.kind import Kind
+from registry.officers.officer import OFFICERS
 from registry.paper.application import APPLICATIONS
+from registry.requests.request import REQUESTS
 from registry.titles.state import TITLES
 
-KINDS: dict[str, Kind[Any]] = {kind.prefix: kind for kind in (HOLDERS, TITLES, APPLICATIONS, REFERENCE)}
+_ALL = (HOLDERS, TITLES, APPLICATIONS, OFFICERS, REQUESTS, KEYSETS, REFERENCE)
+KINDS: dict[str, Kind[Any]] = {kind.prefix: kind for kind in _ALL}
 
 
 def kind_of(stream: str) -> Kind[Any]:

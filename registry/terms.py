@@ -86,6 +86,18 @@ class Status(_Named):
     OFFLINE = "offline", "状态未核实", "Offline: signature only"
 
 
+class Role(_Named):
+    """What a person may be at a door. Which role may do what is said in `permissions.py` and nowhere else."""
+
+    HOLDER = "holder", "持证人", "Holder"
+    EMPLOYER = "employer", "用人单位经办人", "Employer"
+    CLERK = "clerk", "经办人", "Clerk"
+    APPROVER = "approver", "批准人", "Approver"
+    COMMITTEE_OFFICE = "committee_office", "评委会办公室", "Committee office"
+    AUDITOR = "auditor", "审计人员", "Auditor"
+    OPERATOR = "operator", "运维人员", "Operator"
+
+
 def new_id(kind: str, now: datetime) -> str:
     """Return a stream id `kind-` + 26 characters: 48 bits of time, then 80 random bits, so that ids sort by age.
 

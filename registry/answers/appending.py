@@ -1,15 +1,12 @@
 """Append to the month files: a batch is one transaction and, whatever its length, one statement."""
 
-import os
-import sqlite3
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from registry.answers.given import COLUMNS, Gap, Waiting, to_ms
-from registry.answers.months import Months
+from registry.months import Months, Pen
 
 # A statement for each row would take the interpreter away from those who answer, once for each row.
 _INSERT = "INSERT INTO answers ({}) SELECT {} FROM json_each(?)".format(
@@ -18,19 +15,17 @@ _INSERT = "INSERT INTO answers ({}) SELECT {} FROM json_each(?)".format(
 
 
 class Appender:
-    """One open connection, to the file of the month that was written last. For one thread at a time."""
+    """Writes by one open connection. For one thread at a time."""
 
     def __init__(self, months: Months) -> None:
-        self.months = months
-        self._month, self._inode = "", 0
-        self._connection: sqlite3.Connection | None = None
+        self.months, self._pen = months, Pen(months)
 
     def append(self, month: str, found: list[Waiting], gap: Gap | None) -> None:
         """Append answers about certificates, the count of all others, and a gap. Raise Unavailable; nothing is kept."""
         rows = [_row(one) for one in found if one.code is not None]
         others = Counter((one.status, one.channel) for one in found if one.code is None)
         with self.months.errors(month):
-            c = self._opened(month)
+            c = self._pen.at(month)
             try:
                 c.execute("BEGIN IMMEDIATE")
                 c.execute(_INSERT, (msgspec.json.encode(rows).decode(),))
@@ -47,28 +42,9 @@ class Appender:
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _opened(self, month: str) -> sqlite3.Connection:
-        """The connection to a month's file; opened anew when another file has taken its place, or none."""
-        path = self.months.path(month)
-        if self._connection is not None and (month, _inode(path)) == (self._month, self._inode):
-            return self._connection
-        self.close()
-        self._connection = self.months.writing(month)
-        self._month, self._inode = month, _inode(path)
-        return self._connection
+        self._pen.close()
 
 
 def _row(one: Waiting) -> tuple[Any, ...]:
     moments = one.as_of, one.known_at
     return to_ms(one.at), one.code, one.version, one.status, *moments, one.log_position, one.channel
-
-
-def _inode(path: Path) -> int:
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return 0

@@ -17,8 +17,9 @@ import structlog
 
 from registry.answers.appending import Appender
 from registry.answers.given import COLUMNS, Channel, Gap, GivenAnswer, Waiting, from_ms, given, month_of, to_ms
-from registry.answers.months import Months
+from registry.answers.months import ANSWERS
 from registry.errors import BadInput, Unavailable
+from registry.months import Months
 from registry.titles.answer import Answer
 from registry.titles.state import Title
 
@@ -44,7 +45,7 @@ class AnswerLog:
     """The answers given, in one folder. Safe in several threads and processes; `lost` counts this process's losses."""
 
     def __init__(self, folder: Path, *, every: float = EVERY, most_waiting: int = MOST_WAITING) -> None:
-        self.months, self.lost = Months(folder), 0
+        self.months, self.lost = Months(folder, ANSWERS), 0
         self._every, self._most = every, most_waiting
         self._waiting, self._batch = deque[Waiting](), list[Waiting]()
         self._appender, self._appending = Appender(self.months), threading.Lock()
@@ -53,6 +54,11 @@ class AnswerLog:
         self._due, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._failed = ""
+
+    @property
+    def waiting(self) -> int:
+        """How many answers are remembered and not yet written."""
+        return len(self._waiting) + len(self._batch)
 
     # writing
 

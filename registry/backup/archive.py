@@ -19,7 +19,7 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -30,8 +30,9 @@ from keys.files import sync_folder
 from registry.errors import BadInput
 
 SCHEMA = "title-registry/backup/1"
+KEPT = timedelta(days=90)
 MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
-REQUIRED = ("registry.db", "config.json", "keys/keys.json", "keys/secrets.bin", "keys/root.pem", "keys/root-key.pem")
+REQUIRED = ("registry.db", "config.json", "keys/keys.json", "keys/secrets.bin", "keys/root.pem")
 _MOST_MANIFEST = 256 * 1024**2  # bytes; a million scans
 _CHUNK = 1024**2
 _NAME = re.compile(
@@ -56,6 +57,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup holds. `registry` is the SHA-256 of the root certificate in hex: no rotation changes it.
 
     `head` is the position of the newest event; `checkpoint` the size of the newest signed tree, 0 before the first.
+    `expires_at` is when it must be gone, for the sake of who was erased since; None: written before there was such a
+    time, and then it is 90 days.
     """
 
     schema: str = SCHEMA
@@ -64,6 +67,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     checkpoint: int
     files: list[Member]
+    expires_at: datetime | None = None
+
+    @property
+    def expiry(self) -> datetime:
+        """When the backup must be gone."""
+        return self.expires_at or self.created_at + KEPT
 
     @property
     def size(self) -> int:

@@ -14,14 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from keys import passphrase as sealing
 from keys.custody import Custody
 from keys.errors import KeyStoreBroken
-from keys.files import read_private
-from keys.folder import Secrets, key_path, read_certificate, read_key
+from keys.folder import read_certificate
 from keys.keyring import Keyring
 from keys.signing import PublicKey, Purpose
 from registry.errors import CorruptHistory, LogFrozen
@@ -95,15 +92,11 @@ def why_frozen(tlog: PublishedLog, outside: Checkpoint) -> LogFrozen | None:
 
 
 def _check_keys(folder: Path, passphrase: bytes) -> Keyring:
-    keyring = Custody.open(folder, passphrase).keyring
-    secrets = msgspec.json.decode(sealing.unseal(read_private(folder / "secrets.bin"), passphrase), type=Secrets)
-    root = read_certificate(folder / "root.pem")
-    if read_key(folder / "root-key.pem", secrets).public_key() != root.public_key():
-        raise KeyStoreBroken("根证书 root.pem 与 root-key.pem 不符", fix="放回正确的 root-key.pem")
+    custody = Custody.open(folder, passphrase)
+    keyring = custody.keyring
+    custody.require_root()
     for record in keyring.records:
-        key = read_key(key_path(folder, record.purpose, record.kid), secrets)
-        if PublicKey.of(key.public_key(), record.purpose).kid != record.kid:
-            raise KeyStoreBroken(f"私钥文件不是密钥 {record.kid} 的", fix="放回正确的私钥文件")
+        custody.require_private(record)
         if record.purpose is Purpose.DOCUMENT:
             _check_certificate(folder / f"issuing-{record.kid}.pem", record.kid)
     return keyring

@@ -71,8 +71,9 @@ def restore(
     `checkpoints` is the folder with the last signed checkpoints, if it is not the one beside the data folder. A dry run
     checks everything and leaves all as it is.
 
-    Raise BadInput for anything but a whole backup, Refused if another registry is there or a process works on it,
-    CorruptHistory, LogFrozen or keys.errors.KeysError if what is in it does not fit together or does not open with this
+    Raise BadInput for anything but a whole backup, Refused if another registry is there, a process works on it, or it
+    is past its time and not the newest state; CorruptHistory, LogFrozen or keys.errors.KeysError if what is in it does
+    not fit together or does not open with this
     passphrase. The data folder is as it was then.
     """
     data = data.absolute() if not data.is_symlink() else data.resolve()
@@ -83,8 +84,9 @@ def restore(
         _unpack(archive, copy, manifest)
         _check_contents(copy, passphrase, manifest)  # (3)
         outside, frozen = _compare(copy, checkpoints or data.with_name(f"{data.name}.checkpoints"))  # (4)
+        _check_age(manifest, outside, frozen, now)
         if frozen is None:
-            _write_tiles(copy, passphrase)
+            _complete(copy, passphrase)
         kept = None if dry_run else _swap(copy, data, now)  # (5)
     return Restored(manifest, kept, outside, frozen)
 
@@ -177,11 +179,23 @@ def _adopt(tlog: PublishedLog, note: bytes) -> None:
         write_private(tlog.folder / "checkpoint", note)
 
 
-def _write_tiles(copy: Folder, passphrase: bytes) -> None:
-    """No backup holds the tiles: they follow from the events, and must have the roots that were signed."""
+def _check_age(manifest: Manifest, outside: Outside | None, frozen: LogFrozen | None, now: datetime) -> None:
+    """A backup past its time may hold people who were erased since; only one that misses nothing does not."""
+    if manifest.expiry < now and (outside is None or frozen is not None):
+        raise Refused(
+            f"这份备份已于 {manifest.expiry:%Y-%m-%d} 到期，其中可能有此后已删除的个人信息",
+            fix="用未到期的备份恢复，并销毁到期的备份；只有与最后签名的检查点相符的到期备份才能恢复",
+        )
+
+
+def _complete(copy: Folder, passphrase: bytes) -> None:
+    """What no backup holds or must hold: the tiles follow from the events and must have the roots that were signed;
+    scans of people who were erased while it was taken go.
+    """
     registry = Registry.open(copy.path, passphrase)
     try:
         registry.tlog.rebuild()
+        registry.sweeping.sweep_files()
     finally:
         registry.close()
 

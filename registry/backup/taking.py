@@ -14,7 +14,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,7 +48,12 @@ def back_up(folder: Folder, target: Path, passphrase: bytes, *, now: datetime, r
         def describe(files: list[Member]) -> Manifest:
             root = hashlib.sha256((copy.keys / "root.pem").read_bytes()).hexdigest()
             return Manifest(
-                created_at=now, registry=root, head=contents.head, checkpoint=contents.checkpoint, files=files
+                created_at=now,
+                registry=root,
+                head=contents.head,
+                checkpoint=contents.checkpoint,
+                files=files,
+                expires_at=now + timedelta(days=copy.read_config().keep_backups),
             )
 
         archive = Path(draft, "archive")

@@ -52,6 +52,11 @@ class Catalogue:
             )
         return self._authorities[code]
 
+    @property
+    def root(self) -> Authority:
+        """The authority above all others: the city's."""
+        return next(each for each in self.authorities if each.parent is None)
+
     def series_named(self, name_zh: str) -> Series | None:
         """The series of this name, also with 系列 behind it; None if it is not one of the 27."""
         name = folded(name_zh)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -12,8 +13,17 @@ from registry.holders.person import Identity, Person
 from registry.log.facts import Fact, Private, Recorded, stored
 from registry.log.kind import Kind
 from registry.log.recorder import Claim
+from registry.masking import mask_name
 
 # Events
+
+
+class ErasureBasis(StrEnum):
+    """Why a person's data may be destroyed (PIPL 47, paragraph 1)."""
+
+    REQUEST = "request"
+    RETENTION_OVER = "retention-over"
+    UNLAWFUL = "unlawful"
 
 
 @stored("holder-registered/1")
@@ -44,6 +54,55 @@ class IdentityLinked(Fact, frozen=True, kw_only=True):
     document_no: str
 
 
+@stored("erasure-proposed/1")
+class ErasureProposed(Fact, frozen=True, kw_only=True):
+    """One officer proposed to destroy a person's data (PIPL 47). `digest` is what the second officer approves."""
+
+    holder: str
+    proposal: str
+    basis: ErasureBasis
+    document_no: str
+    authority: str
+    digest: str
+
+
+@stored("erasure-refused/1")
+class ErasureRefused(Fact, frozen=True, kw_only=True):
+    """A proposed erasure was not carried out, or withdrawn by its proposer."""
+
+    holder: str
+    proposal: str
+    reason: Private[str]
+
+
+@stored("holder-erased/1")
+class HolderErased(Fact, frozen=True, kw_only=True):
+    """A second officer approved: data key and blind index went in the same transaction. Nothing is left to open."""
+
+    proposal: str
+    proposed_by: str
+    basis: ErasureBasis
+    document_no: str
+    authority: str
+
+
+@stored("legal-hold-placed/1")
+class LegalHoldPlaced(Fact, frozen=True, kw_only=True):
+    """A dispute, inspection or court order needs the data: while it stands, nothing is erased."""
+
+    hold: str
+    document_no: str
+    authority: str
+
+
+@stored("legal-hold-lifted/1")
+class LegalHoldLifted(Fact, frozen=True, kw_only=True):
+    """The hold is over."""
+
+    hold: str
+    document_no: str
+
+
 # State
 
 
@@ -57,6 +116,14 @@ class NameChange(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
+class ErasureProposal(msgspec.Struct, frozen=True):
+    """An erasure that waits for the second officer."""
+
+    fact: ErasureProposed
+    proposed_by: str
+    proposed_at: datetime
+
+
 class Holder(msgspec.Struct, frozen=True):
     """A person as the registry knows them."""
 
@@ -65,6 +132,9 @@ class Holder(msgspec.Struct, frozen=True):
     registered_at: datetime
     names: tuple[NameChange, ...] = ()
     linked: tuple[Private[Identity], ...] = ()
+    erasures: tuple[ErasureProposal, ...] = ()
+    holds: tuple[LegalHoldPlaced, ...] = ()
+    erased: HolderErased | None = None
 
     def name(self, on: date | None = None) -> str | None:
         """The name in force on a date (None: now); None when it was erased."""
@@ -96,12 +166,27 @@ def evolve(holder: Holder | None, event: Recorded[Any]) -> Holder:
             return msgspec.structs.replace(holder, names=(*holder.names, change))
         case Holder(), IdentityLinked() as fact:
             return msgspec.structs.replace(holder, linked=(*holder.linked, fact.identity))
+        case Holder(), ErasureProposed() as fact:
+            waiting = ErasureProposal(fact, event.actor, event.recorded_at)
+            return msgspec.structs.replace(holder, erasures=(*holder.erasures, waiting))
+        case Holder(), ErasureRefused() as fact:
+            return msgspec.structs.replace(holder, erasures=_without(holder, fact.proposal))
+        case Holder(), HolderErased() as fact:
+            return msgspec.structs.replace(holder, erasures=(), erased=fact)
+        case Holder(), LegalHoldPlaced() as fact:
+            return msgspec.structs.replace(holder, holds=(*holder.holds, fact))
+        case Holder(), LegalHoldLifted() as fact:
+            return msgspec.structs.replace(holder, holds=tuple(one for one in holder.holds if one.hold != fact.hold))
     raise CorruptHistory(f"{event.stream} version {event.version}: {type(event.fact).__name__} cannot follow")
+
+
+def _without(holder: Holder, proposal: str) -> tuple[ErasureProposal, ...]:
+    return tuple(one for one in holder.erasures if one.fact.proposal != proposal)
 
 
 def claims(holder: Holder, index: Callable[[str], str] | None) -> frozenset[Claim]:
     """Each identity number belongs to one person, by its keyed blind index only."""
-    if index is None:
+    if index is None or holder.erased:
         return frozenset()
     return frozenset(Claim("identity", index(index_key(identity))) for identity in holder.identities())
 
@@ -127,7 +212,7 @@ def register(holder_id: str, person: Person, holder: Holder | None) -> Sequence[
             )
     if person.name not in holder.all_names():
         raise HolderConflict(
-            f"该证件号码已登记在另一姓名下：登记为 {holder.name()}，本次为 {person.name}",
+            f"该证件号码已登记在另一姓名下：登记为 {mask_name(holder.name() or '')}，本次为 {person.name}",
             fix="核对姓名与号码；确属改名的，先凭公安机关证明办理姓名变更",
         )
     return []

@@ -40,6 +40,7 @@ KnownAt = datetime | int
 """How much of the log was known: what was recorded up to an instant, or up to and with a log position (0: nothing)."""
 
 ATTEMPTS = 8
+MOST_KEPT = 1_000  # states that `current` keeps
 
 
 class _Store(Application[str]):
@@ -66,6 +67,14 @@ class _Store(Application[str]):
         return recorder
 
 
+class Rehearsed(Exception):
+    """A rehearsed unit of work passed every check and was not appended. `result` is what its body returned."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("rehearsed")
+        self.result = result
+
+
 class Log:
     """The log of one registry. `vault` None: personal fields stay sealed and nothing can be appended.
 
@@ -80,6 +89,8 @@ class Log:
         self.recorder = cast("LogRecorder", self._store.recorder)
         self.vault, self.clock, self.path = vault, clock, path
         self.gate: Callable[[], None] = _open_gate
+        self.rehearsing = False  # a rehearsal appends nothing: what passes every check raises Rehearsed
+        self._kept: dict[str, Loaded] = {}
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -141,6 +152,21 @@ class Log:
         except AggregateNotFoundError:
             return Loaded(None, 0)
 
+    def current(self, kind: Kind[S], stream: str) -> S | None:
+        """The state of a stream that is asked for again and again: kept, and folded anew when the stream has grown."""
+        self.require()
+        version = self.recorder.version(stream)
+        known = self._kept.get(stream)
+        if known is None or known.version != version:
+            known = self._kept[stream] = self._load(kind, stream)
+            if len(self._kept) > MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return cast("S | None", known.state)
+
+    def forget(self, stream: str) -> None:
+        """Keep nothing of a stream in memory."""
+        self._kept.pop(stream, None)
+
     @staticmethod
     def _fold(
         kind: Kind[Any],
@@ -193,6 +219,11 @@ class Log:
         if events:
             yield current, events
 
+    def streams_of(self, kind: Kind[Any]) -> list[str]:
+        """The ids of all streams of a kind, in order; for kinds that have few."""
+        self.require()
+        return self.recorder.streams_of(kind.prefix + "-")
+
     # writing
 
     def transact(
@@ -219,6 +250,8 @@ class Log:
             unit = Unit(self, now, actor, command_id, cause)
             try:
                 result = body(unit)
+                if self.rehearsing:
+                    raise Rehearsed(result)
                 if not dry_run:
                     unit.commit()
                 return result

@@ -54,21 +54,32 @@ class ClaimTaken(IntegrityError):
     """Another stream holds a claim that this write needs."""
 
 
+class Overtaken(IntegrityError):
+    """Another writer came between, and what this write rests on may be so no longer."""
+
+
 _STAGED = {"stored_events": "staged_events", "claims": "staged_claims", "data_keys": "staged_keys"}
 # One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it.
 _CLAIMED = """
 SELECT (SELECT max(rowid) FROM stored_events), rowid, * FROM stored_events
 WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
 """
+_WITH = "SELECT DISTINCT originator_id FROM stored_events WHERE topic=?"
 
 
 class Changes(NamedTuple):
-    """What one write does, all of it or nothing: events, claims taken and released, new data keys."""
+    """What one write does, all of it or nothing: events, claims taken and released, data keys made and destroyed.
+
+    It rests on the data keys in `relied`, which must still be there, and on `head`, if it is one, being the newest.
+    """
 
     events: Sequence[StoredEvent]
     taken: Sequence[tuple[str, str, str]] = ()
     released: Sequence[tuple[str, str, str]] = ()
     data_keys: Sequence[tuple[str, bytes]] = ()
+    destroyed: Sequence[tuple[str]] = ()
+    relied: Sequence[str] = ()
+    head: int | None = None
 
 
 class LogRecorder(SQLiteApplicationRecorder):
@@ -149,22 +160,25 @@ class LogRecorder(SQLiteApplicationRecorder):
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Append events with their claims and data keys in one transaction; return their positions.
 
-        Raise IntegrityError for a version that exists, ClaimTaken for a claim that another stream holds.
+        Raise IntegrityError for a version that exists, ClaimTaken for a claim that another stream holds, Overtaken if
+        what the write rests on is so no longer.
         """
         changes = Changes(stored_events, **kwargs)
         rows = [(e.originator_id, e.originator_version, e.topic, e.state) for e in changes.events]
         with self._writing() as c:
+            _require_unchanged(c, changes.relied, changes.head)
             c.executemany(self.insert_events_statement, rows)
             last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
             c.executemany("DELETE FROM claims WHERE scope=? AND key=? AND stream=?", changes.released)
             c.executemany("INSERT INTO claims VALUES (?,?,?)", changes.taken)
             c.executemany("INSERT INTO data_keys VALUES (?,?)", changes.data_keys)
+            c.executemany("DELETE FROM data_keys WHERE holder=?", changes.destroyed)
         return range(last - len(rows) + 1, last + 1)
 
     def stage(self, changes: Changes) -> None:
         """Lay changes by in temporary tables of this connection, outside the log. Two equal claims: ClaimTaken."""
-        if changes.released:
-            raise ValueError("a staged write cannot release claims")
+        if changes.released or changes.destroyed or changes.head is not None:
+            raise ValueError("a staged write cannot release claims, destroy keys or rest on the head")
         with self._errors():
             c = self.connection
             if not self.staging:
@@ -184,14 +198,18 @@ class LogRecorder(SQLiteApplicationRecorder):
         """Whether this connection has something staged; then its reads see that too."""
         return getattr(self._local, "staging", False)
 
-    def insert_staged(self) -> range:
-        """Append everything staged, in one short transaction; claims go in sorted. Return the positions."""
+    def insert_staged(self, relied: Sequence[str] = ()) -> range:
+        """Append everything staged, in one short transaction; claims go in sorted. Return the positions.
+
+        Raise Overtaken if one of the data keys that it rests on was destroyed.
+        """
         with self._writing() as c:
             count = c.execute("SELECT count(*) FROM staged_events").fetchone()[0]
             c.execute("INSERT INTO stored_events SELECT * FROM staged_events ORDER BY rowid")
             last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
             c.execute("INSERT INTO claims SELECT * FROM staged_claims ORDER BY scope, key")
             c.execute("INSERT INTO data_keys SELECT * FROM staged_keys ORDER BY holder")
+            _require_unchanged(c, relied, None)  # those that were laid by are in by now
         return range(last - count + 1, last + 1)
 
     def drop_staged(self) -> None:
@@ -281,10 +299,31 @@ class LogRecorder(SQLiteApplicationRecorder):
         )
         return max((row[0] for row in rows if row[0]), default=None)
 
+    def version(self, stream: str) -> int:
+        """The newest version of a stream; 0 when there is none."""
+        newest = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"
+        return int(self._select(newest, (stream,))[0][0] or 0)
+
+    def streams_of(self, prefix: str) -> list[str]:
+        """The streams whose ids begin so, in order."""
+        within = "SELECT DISTINCT originator_id FROM stored_events WHERE originator_id>=? AND originator_id<?"
+        return [row[0] for row in self._select(f"{within} ORDER BY 1", (prefix, prefix + "\U0010ffff"))]
+
     def wrapped_key(self, holder: str) -> bytes | None:
         """The wrapped data key of a holder; None when it was destroyed or never existed."""
         rows = self._both("SELECT wrapped FROM data_keys WHERE holder=?", (holder,))
         return rows[0][0] if rows else None
+
+    def streams_with(self, name: str) -> list[str]:
+        """The streams that have an event of this stored name, in order; reads the whole log."""
+        return [row[0] for row in self._select(f"{_WITH} ORDER BY 1", (name,))]
+
+    def fold_in(self) -> bool:
+        """Fold the write-ahead log into the file and leave it empty, so that nothing destroyed stays in it.
+
+        False: another connection is reading an older state; it must be done again.
+        """
+        return not self._select("PRAGMA wal_checkpoint(TRUNCATE)", ())[0][0]
 
     def _both(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         """Select from the log, and then from what this connection has staged."""
@@ -306,6 +345,14 @@ class LogRecorder(SQLiteApplicationRecorder):
             yield from self.connection.cursor().execute(statement, parameters)
         except sqlite3.DatabaseError as error:
             raise _unreadable(error) from error
+
+
+def _require_unchanged(c: sqlite3.Connection, relied: Sequence[str], head: int | None) -> None:
+    for holder in relied:
+        if c.execute("SELECT 1 FROM data_keys WHERE holder=?", (holder,)).fetchone() is None:
+            raise Overtaken(f"the data key of {holder} was destroyed meanwhile")
+    if head is not None and head != (c.execute("SELECT max(rowid) FROM stored_events").fetchone()[0] or 0):
+        raise Overtaken("another writer came between")
 
 
 def _unreadable(error: sqlite3.DatabaseError) -> Unavailable:

@@ -37,6 +37,9 @@ class Unit:
         self._keys: dict[str, DataKey] = {}
         self._new_keys: list[tuple[str, bytes]] = []
         self._started: set[str] = set()
+        self._relied: set[str] = set()
+        self._destroyed: list[tuple[str]] = []
+        self._head: int | None = None
         self._staging = False
         self._mapper = FactMapper()
 
@@ -48,6 +51,8 @@ class Unit:
         """The state of a stream, with what this unit has recorded."""
         if stream not in self._loaded:
             self._loaded[stream] = self.log._load(kind, stream)
+            if self._loaded[stream].version and self.log.recorder.wrapped_key(stream):
+                self._relied.add(stream)  # who was read as a person must still be one at the end
         return cast("S | None", self._loaded[stream].state)
 
     def version(self, stream: str) -> int:
@@ -129,8 +134,26 @@ class Unit:
             found = self.log._data_key(holder)
             if found is None:
                 found = self._new_key(holder)
+            elif holder not in self._started:
+                self._relied.add(holder)
             self._keys[holder] = found
         return self._keys[holder]
+
+    def begin_key(self, stream: str) -> None:
+        """Let a stream that is no person have a data key of its own from now on, if it has none.
+
+        Words about the title of a person who was erased are sealed under it.
+        """
+        self._started.add(stream)
+
+    def destroy_key(self, holder: str) -> None:
+        """Destroy the data key of a holder together with what this unit records. No other is ever made for them."""
+        self._destroyed.append((holder,))
+        self._relied.discard(holder)
+
+    def alone(self) -> None:
+        """Let this unit count only if nothing else is recorded from now on until its end; else it runs again."""
+        self._head = self.log.head()
 
     def _new_key(self, holder: str) -> DataKey:
         """Only a holder who begins in this unit gets a key: a destroyed key is never replaced."""
@@ -148,7 +171,8 @@ class Unit:
     def _changes(self) -> Changes:
         taken = [(*claim, stream) for claim, stream in self._taken.items()]
         released = [(*claim, stream) for claim, stream in self._released.items()]
-        return Changes(self._events, taken, released, self._new_keys)
+        relied = sorted(self._relied)
+        return Changes(self._events, taken, released, self._new_keys, self._destroyed, relied, self._head)
 
     def _stage(self) -> None:
         self._staging = True
@@ -162,7 +186,7 @@ class Unit:
         if self._staging:
             if self._events:
                 self._stage()
-            self.log.recorder.insert_staged()
+            self.log.recorder.insert_staged(sorted(self._relied))
         elif self._events:
             events, *rest = self._changes()
             self.log.recorder.insert_events(events, **dict(zip(Changes._fields[1:], rest, strict=True)))

@@ -1,7 +1,8 @@
 """One application to turn a pre-2007 paper certificate into an electronic one (notice 一(一); journey 1).
 
 Submitted with a scan kept by its hash and the particulars as on the paper, approved by a second officer over the same
-content, or refused with a reason. Applying twice yields one application and one award.
+content, returned to be changed and submitted again, or refused with a reason. Applying twice yields one application
+and one award.
 """
 
 import hashlib
@@ -59,11 +60,22 @@ class PaperRefused(Fact, frozen=True, kw_only=True):
     reason: Private[Reason]
 
 
+@stored("paper-returned/1")
+class PaperReturned(Fact, frozen=True, kw_only=True):
+    """退回修改: the second officer wants the application changed; it may be submitted again, changed."""
+
+    holder: str
+    reason: Private[Reason]
+
+
 # State
 
 
 class Application(msgspec.Struct, frozen=True):
-    """An application as it stands: open, approved (with its title) or refused."""
+    """An application as it stands: open, returned, approved (with its title) or refused.
+
+    `fact` is what was submitted last. `reason` is why it was returned or refused.
+    """
 
     id: str
     fact: PaperSubmitted
@@ -81,6 +93,12 @@ def evolve(application: Application | None, event: Recorded[Any]) -> Application
     match application, event.fact:
         case None, PaperSubmitted() as fact:
             return Application(event.stream, fact, event.actor, event.recorded_at)
+        case Application(state="returned"), PaperSubmitted() as fact:
+            return Application(event.stream, fact, event.actor, event.recorded_at)
+        case Application(), PaperReturned() as fact:
+            return msgspec.structs.replace(
+                application, state="returned", decided_by=event.actor, decided_at=event.recorded_at, reason=fact.reason
+            )
         case Application(), PaperApproved() as fact:
             return msgspec.structs.replace(
                 application, state="approved", decided_by=event.actor, decided_at=event.recorded_at, title=fact.title
@@ -136,16 +154,17 @@ def submit(
     rules: PaperRules,
     application: Application | None,
 ) -> Sequence[Fact]:
-    """Submit once; the same application again is no fact.
+    """Submit once, and again with other content after it was returned; the same application again is no fact.
 
     Raise BadInput without evidence, Refused for a date or way of obtaining outside the rules, WrongState if another
     content is already under way for this paper.
     """
     digest = content_digest(holder, award, paper, evidence)
     if application is not None:
-        if application.fact.digest == digest:
+        if _is_same(application, digest, employer):
             return []
-        raise WrongState("同一纸质证书已有申请，内容与本次不同", fix="先处理已有的申请（批准或退回），再重新提交")
+        if application.state != "returned":
+            raise WrongState("同一纸质证书已有申请，内容与本次不同", fix="先处理已有的申请（批准或退回），再重新提交")
     _check_rules(award, paper, evidence, rules)
     return [
         PaperSubmitted(
@@ -157,6 +176,13 @@ def submit(
             employer=Private(employer) if employer else None,
         )
     ]
+
+
+def _is_same(application: Application, digest: str, employer: str | None) -> bool:
+    """Whether nothing was changed. The digest does not cover the employer: of a returned one that may be what was."""
+    said = application.fact.employer
+    changed = application.state == "returned" and (said.get() if said else None) != (employer or None)
+    return application.fact.digest == digest and not changed
 
 
 def _check_rules(award: Particulars, paper: PaperOrigin, evidence: Sequence[Evidence], rules: PaperRules) -> None:
@@ -189,14 +215,28 @@ def approve(application: Application, title: str, *, existing: bool, officer: st
 
 
 def refuse(application: Application, reason: str, *, salt: str) -> Sequence[Fact]:
-    """Refuse an open application, with a reason."""
-    _check_open(application)
+    """Refuse an application that is open or was returned, with a reason."""
+    if application.state != "returned":
+        _check_open(application)
     if not reason.strip():
         raise BadInput("缺少不予换发的理由", fix="写明理由")
     return [PaperRefused(holder=application.fact.holder, reason=Private(Reason(reason.strip(), salt)))]
 
 
+def return_(application: Application, reason: str, *, officer: str, salt: str) -> Sequence[Fact]:
+    """退回修改: let an open application be changed and submitted again, with a reason.
+
+    Raise NeedsSecondOfficer for the submitter, WrongState if it is not open.
+    """
+    _check_open(application)
+    if application.submitted_by == officer:
+        raise NeedsSecondOfficer("提交人不能退回自己的申请", fix="由另一名有权的经办人退回；不再申请的，由其不予换发")
+    if not reason.strip():
+        raise BadInput("缺少退回修改的理由", fix="写明要改什么")
+    return [PaperReturned(holder=application.fact.holder, reason=Private(Reason(reason.strip(), salt)))]
+
+
 def _check_open(application: Application) -> None:
     if application.state != "open":
-        word = {"approved": "批准", "refused": "退回"}[application.state]
-        raise WrongState(f"该申请已{word}", fix="查看申请的处理结果")
+        word = {"approved": "批准", "refused": "不予换发", "returned": "退回修改"}[application.state]
+        raise WrongState(f"该申请已{word}", fix="查看申请的处理结果；已退回修改的，改正后重新提交")

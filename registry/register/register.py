@@ -7,7 +7,7 @@ file and takes its place in one rename.
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import islice
@@ -180,11 +180,25 @@ class Register:
 
     # asking
 
-    def search(self, query: Query, *, today: date, limit: int = 50, cursor: str | None = None) -> Found:
-        """Titles that match, newest ids last, at most `limit` (1-1000) a page. Catches up first."""
+    def search(
+        self,
+        query: Query,
+        *,
+        today: date,
+        limit: int = 50,
+        cursor: str | None = None,
+        within: Sequence[str] | None = None,
+    ) -> Found:
+        """Titles that match, newest ids last, at most `limit` (1-1000) a page. Catches up first.
+
+        `within` are the authorities in reach; None: all.
+        """
         self.catch_up()
         limit = min(max(limit, 1), 1000)
         where, values = _where(query, today)
+        if within is not None:
+            where.append(f"authority IN ({','.join('?' * len(within))})")
+            values += within
         if cursor:
             where, values = [*where, "title>?"], [*values, cursor]
         condition = "WHERE " + " AND ".join(where) if where else ""
@@ -202,9 +216,30 @@ class Register:
         return row
 
     def name(self, holder: str) -> str:
-        """The present name of a holder; empty when it was erased."""
+        """The present name of a holder; empty when it was erased (a door then says so)."""
         row = self.connection.execute("SELECT name FROM names WHERE holder=? AND current", (holder,)).fetchone()
         return row[0] if row else ""
+
+    def authorities_of(self, holder: str) -> list[str]:
+        """The authorities that issued a holder's titles, or have their applications, in order. Catches up first."""
+        self.catch_up()
+        both = "SELECT authority FROM titles WHERE holder=? UNION SELECT authority FROM papers WHERE holder=?"
+        return [row[0] for row in self.connection.execute(f"{both} ORDER BY 1", (holder, holder))]
+
+    def streams_of(self, holder: str) -> list[str]:
+        """The streams of a holder's titles and applications, in order. Catches up first."""
+        self.catch_up()
+        both = "SELECT title FROM titles WHERE holder=? UNION SELECT application FROM papers WHERE holder=?"
+        return [row[0] for row in self.connection.execute(f"{both} ORDER BY 1", (holder, holder))]
+
+    def named(self, holder: str) -> bool:
+        """Whether a holder has a name in the register as it is now, caught up or not."""
+        row = self.connection.execute("SELECT 1 FROM names WHERE holder=?", (holder,)).fetchone()
+        return row is not None
+
+    def fold_in(self) -> bool:
+        """Leave the write-ahead log empty; False: somebody is reading an older state, so it must be done again."""
+        return not self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def proposals(self) -> list[ProposalRow]:
         """Every open proposal, oldest first."""
@@ -219,10 +254,11 @@ class Register:
         )
 
     def without_certificate(self) -> list[str]:
-        """The streams of titles that are valid today and have no signed certificate."""
+        """The streams of titles that are valid today and have no signed certificate; of no one who was erased."""
         self.catch_up()
         open_, today = "certificate IS NULL AND status='valid'", civil_date(self.log.clock()).isoformat()
-        statement = f"SELECT title FROM titles WHERE {open_} AND {_IN_FORCE_FROM}<=? ORDER BY title"
+        named = "EXISTS (SELECT 1 FROM names WHERE names.holder=titles.holder)"
+        statement = f"SELECT title FROM titles WHERE {open_} AND {_IN_FORCE_FROM}<=? AND {named} ORDER BY title"
         return [row[0] for row in self.connection.execute(statement, (today,))]
 
     def all_rows(self, table: str) -> Iterator[msgspec.Struct]:

@@ -143,7 +143,9 @@ def paper_row(application: Application) -> PaperRow:
 
 
 def name_rows(holder: Holder) -> list[NameRow]:
-    """The rows of a holder's names; none when they were erased."""
+    """The rows of a holder's names; none when they were erased, whatever a key that came back would open."""
+    if holder.erased:
+        return []
     current, names = holder.name(), dict.fromkeys(holder.all_names())
     return [NameRow(holder.id, name, *pinyin(name), name == current) for name in names]
 

@@ -20,6 +20,17 @@ from registry.titles.token import TYP, assemble, payload, read
 PAPER_REMARK = "依据纸质证书换发"
 
 
+def content_of(certificate: Certificate) -> CertificateContent:
+    """What a certificate says. Raise WrongState when its holder's data were erased: it cannot be made any more."""
+    content = certificate.content.get()
+    if content is None:
+        raise WrongState(
+            "持证人的个人信息已删除（或没有打开密钥），这份证书不能再制作",
+            fix="已发出的证书仍可按查验码或二维码核验",
+        )
+    return content
+
+
 def same_print(old: CertificateContent, new: CertificateContent) -> bool:
     """Whether two versions say the same, apart from code, version, issue date and the remark about versions."""
     blank = {"code": "", "version": 0, "issued_on": date.min, "remarks": ()}
@@ -59,7 +70,7 @@ def sign(certificate: Certificate, leaf: int, signer: Signer, keyring: Keyring) 
         return []
     if signer.kid != certificate.kid:
         raise WrongState(f"证书由密钥 {certificate.kid} 预备，现用密钥为 {signer.kid}", fix="由原密钥完成，或联系运维")
-    content = certificate.content.reveal()
+    content = content_of(certificate)
     claims = payload(content, leaf)
     token = sign1(signer, TYP, claims)
     read(keyring, token)
@@ -70,7 +81,7 @@ def sign(certificate: Certificate, leaf: int, signer: Signer, keyring: Keyring) 
 
 
 def token_of(certificate: Certificate) -> bytes:
-    """The token of a signed certificate, from what is stored. Raise CorruptHistory if it was not signed."""
+    """The token of a signed certificate, as stored. Raise CorruptHistory if it was not signed, WrongState if erased."""
     if certificate.signature is None:
         raise CorruptHistory(f"certificate {certificate.code} is not signed")
-    return assemble(certificate.content.reveal(), certificate.kid, certificate.signature, certificate.leaf)
+    return assemble(content_of(certificate), certificate.kid, certificate.signature, certificate.leaf)

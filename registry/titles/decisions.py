@@ -17,6 +17,7 @@ from registry.titles.events import (
     DecisionKind,
     DecisionProposed,
     DecisionRefused,
+    DecisionReturned,
     Particulars,
     Reason,
     TitleCorrected,
@@ -212,3 +213,17 @@ def refuse(title: Title, proposal: str, reason: str, *, salt: str) -> Sequence[F
     return [
         DecisionRefused(holder=title.holder, proposal=open_.fact.proposal, reason=Private(Reason(reason.strip(), salt)))
     ]
+
+
+def return_(title: Title, proposal: str, reason: str, *, officer: str, salt: str) -> Sequence[Fact]:
+    """退回修改: close a proposal so that its proposer may propose it anew, changed; with a reason.
+
+    Raise NeedsSecondOfficer for the proposer, who withdraws it instead; NotFound if it is not open.
+    """
+    open_ = find_open(title, proposal)
+    if open_.proposed_by == officer:
+        raise NeedsSecondOfficer("提议人不能退回自己的提议", fix="要撤回的，用 refuse 撤回后重新提议")
+    if not reason.strip():
+        raise BadInput("缺少退回修改的理由", fix="写明要改什么")
+    sealed = Private(Reason(reason.strip(), salt))
+    return [DecisionReturned(holder=title.holder, proposal=open_.fact.proposal, reason=sealed)]

@@ -89,6 +89,15 @@ class DecisionRefused(Fact, frozen=True, kw_only=True):
     reason: Private[Reason]
 
 
+@stored("decision-returned/1")
+class DecisionReturned(Fact, frozen=True, kw_only=True):
+    """退回修改: the second officer wants the proposal changed; it is closed, and its proposer may propose it anew."""
+
+    holder: str
+    proposal: str
+    reason: Private[Reason]
+
+
 class Decided(Fact, frozen=True, kw_only=True):
     """What every approved decision says. The actor of the event is the approver."""
 

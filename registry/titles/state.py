@@ -18,8 +18,10 @@ from registry.titles.events import (
     Decided,
     DecisionProposed,
     DecisionRefused,
+    DecisionReturned,
     PaperMatched,
     Particulars,
+    Reason,
     TitleAwarded,
     TitleCorrected,
     TitleInvalidated,
@@ -35,6 +37,15 @@ class Proposal(msgspec.Struct, frozen=True):
     fact: DecisionProposed
     proposed_by: str
     proposed_at: datetime
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """A proposal that was returned for change: why, by whom, when. Its proposer has not yet proposed that kind anew."""
+
+    proposal: Proposal
+    reason: Private[Reason]
+    returned_by: str
+    returned_at: datetime
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -84,6 +95,7 @@ class Title(msgspec.Struct, frozen=True):
     corrections: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    returned: tuple[Returned, ...] = ()
 
     def standing(self, on: date | None) -> tuple[Status, Decision | None]:
         """The status on a civil date (None: whenever the last decision is in force) and the decision behind it.
@@ -149,11 +161,20 @@ def _matched(title: Title, event: Recorded[PaperMatched]) -> Title:
 
 def _proposed(title: Title, event: Recorded[DecisionProposed]) -> Title:
     proposal = Proposal(event.fact, event.actor, event.recorded_at)
-    return msgspec.structs.replace(title, proposals=(*title.proposals, proposal))
+    answered = (event.actor, event.fact.kind)
+    returned = tuple(one for one in title.returned if (one.proposal.proposed_by, one.proposal.fact.kind) != answered)
+    return msgspec.structs.replace(title, proposals=(*title.proposals, proposal), returned=returned)
 
 
 def _closed(title: Title, event: Recorded[DecisionRefused]) -> Title:
     return msgspec.structs.replace(title, proposals=_without(title, event.fact.proposal))
+
+
+def _returned(title: Title, event: Recorded[DecisionReturned]) -> Title:
+    open_ = [one for one in title.proposals if one.fact.proposal == event.fact.proposal]
+    returned = [Returned(one, event.fact.reason, event.actor, event.recorded_at) for one in open_]
+    left = _without(title, event.fact.proposal)
+    return msgspec.structs.replace(title, proposals=left, returned=(*title.returned, *returned))
 
 
 def _decided(title: Title, event: Recorded[Decided]) -> Title:
@@ -205,6 +226,7 @@ _EVOLVE: dict[type, Callable[[Title, Recorded[Any]], Title]] = {
     PaperMatched: _matched,
     DecisionProposed: _proposed,
     DecisionRefused: _closed,
+    DecisionReturned: _returned,
     TitleCorrected: _corrected,
     TitleRevoked: _decided,
     TitleInvalidated: _decided,

@@ -4,7 +4,7 @@ The steps, numbered as in the answer:
  (1) the code, or the token's signature over its claims, holds
  (2) the code is registered
  (3) the record of the title is read from the log
- (4) the certificate was signed, and a token shown is that very certificate
+ (4) the certificate was signed, a token shown is that very certificate, and its key was not compromised by then
  (5) how the title stands on the date asked about, as known at the time asked about
  (6) whether this is the newest version
 """
@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from keys.errors import KeysError
+import msgspec
+
+from keys.cose import verify1
+from keys.errors import KeysError, UnknownKey
 from keys.keyring import Keyring
+from keys.signing import KeyState
 from registry.catalogue.authorities import Authority
 from registry.errors import BadCode, BadInput
 from registry.log.facts import Private, Recorded
@@ -27,7 +31,7 @@ from registry.titles.code import parse_code
 from registry.titles.content import CertificateContent
 from registry.titles.events import CertificatePrepared
 from registry.titles.state import Certificate, Decision, Title, evolve
-from registry.titles.token import assemble, read
+from registry.titles.token import TYP, assemble, read
 
 STEPS = (
     ("查验码或签名", "Code or signature"),
@@ -71,6 +75,11 @@ SENTENCES = {
         "The signature is genuine; the present status was not checked.",
     ),
 }
+ERASED_NAME = "（已删除）"  # no name can be so: brackets are in none
+ERASED = (
+    "持证人的个人信息已依法删除，姓名不再显示；职称的登记不受影响。",
+    "The holder's personal data were erased by law; the record of the title stands.",
+)
 NO_CODE = "0" * 17  # looked up for a malformed code, so that it costs what an unknown one costs
 
 
@@ -117,22 +126,46 @@ class Verifier:
         title = _fold(as_known(events, known_at))  # (3)
         found = _version_of(title, code) if title else None
         if title is None or found is None or found.signature is None:
+            if token is not None and known_at is None and (lost := self._stolen(_kid(self.keyring(), token))):
+                return self._answer(Status.TAMPERED, head, as_of, known, _steps(2, failed=lost))
             return self._answer(Status.UNKNOWN, head, as_of, known, NOT_FOUND)
         if token is not None and _differs(token, found, self._content(events, found)):  # (4)
             return self._answer(Status.TAMPERED, head, as_of, known, _DIFFERS)
+        if lost := self._stolen(found.kid, found):
+            return self._answer(Status.TAMPERED, head, as_of, known, _steps(4, failed=lost))
         status, decision = title.standing(as_of or civil_date(known or self.log.clock()))  # (5)
         newest = title.certificate() or found
         if status is Status.VALID and (newest.version > found.version or found.outdated):  # (6)
             status = Status.SUPERSEDED
         shown = newest if status is Status.SUPERSEDED else found
+        content = self._content(events, shown)
         return self._answer(
             status,
             head,
             as_of,
             known,
-            _STANDING[status],
-            self._certificate(title, found, shown, newest, self._content(events, shown)),
+            _STANDING[status] if content else _without_person(_STANDING[status]),
+            self._certificate(title, found, shown, newest, content),
             self._decision(title, decision),
+        )
+
+    def _stolen(self, kid: str, found: Certificate | None = None) -> str | None:
+        """Since when its key is compromised, in words, for a certificate that does not count by that; None if it does.
+
+        A signature of a compromised key counts for a leaf before the position from which it is compromised, and
+        without a certificate in the log for nothing. It is judged by what is known of the key now.
+        """
+        try:
+            record = self.keyring().record(kid)
+        except UnknownKey:
+            return None
+        if found is not None and record.counts(found.leaf if found.leaf is not None else found.prepared_position - 1):
+            return None
+        if record.state is not KeyState.COMPROMISED:
+            return None
+        since = record.compromised_from or 0
+        return (
+            f"签名密钥 {kid} 自日志位置 {since} 起已泄露，其后的签名不算数 / key compromised from log position {since}"
         )
 
     def _known(self, head: int, known_at: KnownAt | None) -> tuple[int, datetime | None]:
@@ -158,10 +191,11 @@ class Verifier:
         decision: PublicDecision | None = None,
     ) -> Answer:
         zh, en = SENTENCES[status]
+        erased = certificate is not None and certificate.name == ERASED_NAME
         return Answer(
             status=status,
-            sentence=zh,
-            sentence_en=en,
+            sentence=zh + ERASED[0] if erased else zh,
+            sentence_en=f"{en} {ERASED[1]}" if erased else en,
             checked_at=self.log.clock(),
             log_position=head,
             as_of=as_of,
@@ -185,7 +219,7 @@ class Verifier:
             code=found.code,
             version=found.version,
             latest_version=newest.version,
-            name=(content.name_masked or mask_name(content.name)) if content else "（已删除）",
+            name=(content.name_masked or mask_name(content.name)) if content else ERASED_NAME,
             title_name=award.title_name,
             level=award.level,
             level_zh=award.level.zh,
@@ -221,6 +255,10 @@ def _fold(events: Iterable[Recorded[Any]]) -> Title | None:
     return title
 
 
+def _kid(keyring: Keyring, token: bytes) -> str:
+    return verify1(keyring, TYP, token).kid
+
+
 def _version_of(title: Title, code: str) -> Certificate | None:
     return next((one for one in title.certificates if one.code[:16] == code[:16]), None)
 
@@ -247,6 +285,12 @@ def _steps(last: int, *, failed: str | None = None, standing: Status | None = No
             outcome = "failed"
         steps.append(Step(number, name, name_en, outcome, detail))  # type: ignore[arg-type]
     return tuple(steps)
+
+
+def _without_person(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same, saying where the record is read that the person's data are no longer in it."""
+    third = msgspec.structs.replace(steps[2], detail="personal data erased")
+    return (*steps[:2], third, *steps[3:])
 
 
 _DIFFERS = _steps(4, failed="token differs from the record")
