@@ -14,13 +14,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import auditors, employers, operators
+from api import auditors, employers, inside, operators
 from api.description import docs_page, openapi
 from api.employers import page, view_of
 from api.errors import PRIVATE, BadRequest, answer_error, report, status_of
+from api.limiting import Limiting, count
+from api.metrics import Counting
 from api.pages import CONTENT_SECURITY_POLICY, render_error
 from api.sequencing import Sequencing
 from api.settings import Settings
+from api.signin import web
+from api.signin.limits import Limits
 from keys.errors import KeysError
 from registry.errors import RegistryError
 from registry.service import Registry
@@ -43,9 +47,11 @@ class Service(FastAPI):
         scope["app"], scope["path_params"] = self, {"code": scope["path"][len(employers.BY_CODE) :]}
         request = Request(scope, receive)
         try:
+            count(scope, "public")
             response = await employers.verification(request)
         except Exception as error:  # noqa: BLE001 - every error gets its answer, as in the last resort below
             response = await _answer(request, error)
+        self.state.figures.verifications[response.status_code] += 1
         await response(scope, receive, send)
 
 
@@ -54,14 +60,18 @@ def _asks_for_a_code(path: str) -> bool:
 
 
 def create_app(registry: Registry) -> Service:
-    """The application over an open registry. Public routes need no sign-in; nothing here writes."""
+    """The application over an open registry. Public routes need no sign-in; all others ask who is there."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sequencing = Sequencing(registry)
+        await asyncio.to_thread(_sweep, registry)
+        await asyncio.to_thread(app.state.accounts.prune)
         sequencing.start()
         yield
+        await asyncio.to_thread(inside.close, app)
         await asyncio.to_thread(sequencing.stop)
+        web.close(app)
         registry.close()
 
     app = Service(
@@ -72,14 +82,19 @@ def create_app(registry: Registry) -> Service:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.registry = registry
+    app.state.registry, app.state.limits = registry, Limits()
+    inside.prepare(app, registry)
+    web.configure(app)
+    registry.sweeping.also.append(app.state.accounts.forget)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     described = [Route("/openapi.json", partial(_description, app)), Route("/docs", partial(_docs, app))]
-    routes = [auditors.RECEIPT, *employers.ROUTES, *auditors.ROUTES, *operators.ROUTES]
+    routes = [auditors.RECEIPT, *employers.ROUTES, *auditors.ROUTES, *inside.ROUTES, *web.ROUTES, *operators.ROUTES]
     app.router.routes.extend([*routes, *described])
     for kind in (RegistryError, KeysError, BadRequest, HTTPException):
         app.add_exception_handler(kind, _answer)
+    app.add_middleware(Limiting)
     app.add_middleware(_LastResort)
+    app.add_middleware(Counting, figures=app.state.figures)
     return app
 
 
@@ -87,6 +102,14 @@ def from_environment() -> Service:
     """The application of one service process, opened by its settings."""
     settings = Settings()
     return create_app(Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints))
+
+
+def _sweep(registry: Registry) -> None:
+    """What a crash left of persons who were erased. A reader in the way keeps no service from starting: see doctor."""
+    try:
+        registry.sweeping.sweep_all()
+    except RegistryError as error:
+        report(error)
 
 
 class _LastResort:

@@ -10,9 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from keys.errors import KeysError
-from registry.errors import BadInput, CorruptHistory, NotFound, Refused, RegistryError, Unavailable
+from api.signin.refusals import TooMany
+from registry.errors import BadInput, CorruptHistory, Forbidden, NotFound, Refused, RegistryError, Unavailable
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (TooMany, 429),
+    (Forbidden, 403),
     (BadInput, 422),
     (NotFound, 404),
     (Refused, 409),
@@ -81,7 +84,8 @@ def problem(
 def answer_error(error: Exception) -> Response:
     """Answer an error of ours. What went wrong inside is logged under an id, without any personal data."""
     if isinstance(error, BadRequest):
-        return problem(error.status, error.code, str(error), errors=error.errors)
+        headers = getattr(error, "headers", None)
+        return problem(error.status, error.code, str(error), errors=error.errors, headers=headers)
     if isinstance(error, HTTPException):
         return problem(error.status_code, f"http-{error.status_code}", str(error.detail), headers=error.headers)
     status = status_of(error)
@@ -89,7 +93,8 @@ def answer_error(error: Exception) -> Response:
         error_id = report(error)
         return problem(status, getattr(error, "code", "internal"), "系统没有完成这个请求", fix=f"错误编号 {error_id}")
     known = error if isinstance(error, RegistryError) else RegistryError(str(error))
-    return problem(status, known.code, known.message, fix=known.fix)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return problem(status, known.code, known.message, fix=known.fix, headers=headers)
 
 
 def report(error: Exception) -> str:

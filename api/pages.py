@@ -54,6 +54,13 @@ ERRORS: Final[Mapping[int, ErrorText]] = {
             "The address may be mistyped or incomplete. This says nothing about any certificate.",
         ),
     ),
+    403: ErrorText(
+        ("没有权限", "Not allowed"),
+        (
+            "您没有办理此事的权限。需要权限的，请联系本机关的批准人。",
+            "You may not do this. If you need to, ask an approver of your authority for the role.",
+        ),
+    ),
     405: ErrorText(
         ("不能这样打开", "Not opened this way"),
         (
@@ -135,7 +142,7 @@ def render_home(
 def render_error(
     status: int, *, host: str, language: Language, elder: bool, sample: bool, phone: str, error_id: str | None = None
 ) -> str:
-    """The page for HTTP 404, 405, 413, 429 or any other error (as 500). It never looks like a verdict."""
+    """The page for HTTP 403, 404, 405, 413, 429 or any other error (as 500). It never looks like a verdict."""
     view = _View(host, language, elder, sample, phone, HOME, {})
     return _page("error.html", view, text=ERRORS.get(status, ERRORS[500]), status=status, error_id=error_id)
 
