@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from api import description_entrances, description_officers
 from api.asking import MAX_BATCH
 from api.errors import Pointed
 from registry.terms import Status
@@ -252,6 +253,9 @@ def _operations() -> Schema:
     static["get"]["parameters"] = [name]
     return {
         "/.well-known/jwks.json": _plain("Public keys (RFC 7517)", "JWK set", "application/jwk-set+json", anything),
+        "/.well-known/key-set": _plain(
+            "The key set in force, with its approvals", "JSON", _JSON, anything, _404="none"
+        ),
         "/.well-known/root.pem": _plain("The root of the PDF signatures", "PEM", "application/x-pem-file", text),
         "/healthz": _plain("The process runs", "ok", _JSON, anything),
         "/readyz": _plain("The log can be read and a key is in force", "ready", _JSON, _READY, _503="not ready"),
@@ -264,11 +268,12 @@ def _operations() -> Schema:
 def openapi(app: FastAPI) -> Schema:
     """The whole description. The schemas of an answer and of a problem come from their types."""
     _, components = msgspec.json.schema_components([Answer, Problem], ref_template="#/components/schemas/{name}")
+    inside = description_officers
     return {
         "openapi": "3.1.0",
         "info": {"title": app.title, "version": app.version, "summary": "Verify certificates of professional titles"},
-        "paths": _programs() | _people() | _log() | _operations(),
-        "components": {"schemas": components},
+        "paths": _programs() | _people() | _log() | _operations() | inside.paths() | description_entrances.paths(),
+        "components": {"schemas": components | inside.schemas(), "securitySchemes": inside.SECURITY_SCHEMES},
     }
 
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from api.asking import MAX_BATCH, Ask, AskMany, body_of, decode, moments, scanned, uploaded
-from api.documents.reading import read_image, read_pdf
+from api.documents.reading import judged, read_image, read_pdf
 from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
 from registry.answers import Channel
@@ -162,15 +162,23 @@ def check_file(registry: Registry, data: bytes, as_of: date | None, known_at: Kn
             if text is None:
                 return _refused(registry, Status.UNREADABLE, "图片中没有二维码，或不止一个")
             return check_text(registry, text, as_of, known_at)
-        reading = read_pdf(data, x509.load_pem_x509_certificate(registry.custody.root_certificate_pem))
+        intact = read_pdf(data, x509.load_pem_x509_certificate(registry.custody.root_certificate_pem))
+        reading = judged(intact, registry.custody.keyring)
         if reading.token is None:
             broken = reading.signature == "broken"
             return _refused(registry, Status.TAMPERED if broken else Status.UNREADABLE, reading.detail)
-        return registry.verifier.check_token(reading.token, as_of=as_of, known_at=known_at)
+        answer = registry.verifier.check_token(reading.token, as_of=as_of, known_at=known_at)
+        return answer if reading == intact else _noting(answer, reading.detail)
     except BadInput as error:
         return _refused(registry, Status.UNREADABLE, error.message)
     except Exception as error:  # noqa: BLE001 - whatever it was, it must not look like a verdict
         return unavailable(registry, error)[0]
+
+
+def _noting(answer: Answer, detail: str) -> Answer:
+    """The answer with a word about the file at its first step."""
+    first = [msgspec.structs.replace(step, detail=detail) for step in answer.steps[:1]]
+    return msgspec.structs.replace(answer, steps=(*first, *answer.steps[1:]))
 
 
 # pages

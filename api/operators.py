@@ -11,8 +11,9 @@ from api.auditors import frozen
 from api.employers import JsonAnswer, registry_of
 from api.errors import PRIVATE
 from api.pages import STATIC_FOLDER
+from keys.ceremony import text_of
 from keys.signing import Purpose
-from registry.errors import LogFrozen
+from registry.errors import LogFrozen, NotFound
 
 _KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300"}
 # A page asks for `NAME?v=HASH`: what has another content has another address.
@@ -50,6 +51,14 @@ async def root_certificate(request: Request) -> Response:
     return Response(pem, 200, _KEPT, "application/x-pem-file")
 
 
+async def key_set(request: Request) -> Response:
+    """GET /.well-known/key-set: the key set in force with its approvals (docs/formats.md)."""
+    newest = registry_of(request).keysets.newest()
+    if newest is None:
+        raise NotFound("还没有密钥集", fix="请用 /.well-known/jwks.json")
+    return Response(text_of(newest), 200, _KEPT, "application/json")
+
+
 class _Static(StaticFiles):
     """The style sheet, the script and the drawings; nothing outside their folder."""
 
@@ -63,6 +72,7 @@ ROUTES = [
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/.well-known/jwks.json", jwks),
+    Route("/.well-known/key-set", key_set),
     Route("/.well-known/root.pem", root_certificate),
     Mount("/static", _Static(directory=STATIC_FOLDER), name="static"),
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from api.demo.bureau import Appointment, open_bureau
 from api.demo.people import NOBODYS_DISTRICT
 from api.documents.delivery import proof_of
 from api.documents.press import Press
@@ -15,6 +16,7 @@ from registry.folder import Config
 from registry.holders.identity import check_character
 from registry.intake.importing import ImportReceipt
 from registry.service import Registry
+from registry.terms import Role
 
 PASSPHRASE = b"bench only"
 COMMITTEE = "市建设工程技术人员中级专业技术职务任职资格评审委员会"
@@ -49,7 +51,9 @@ def write_list(path: Path, rows: int) -> None:
 
 def new_registry(folder: Path) -> Registry:
     """A registry in a new folder."""
-    return Registry.create(folder, PASSPHRASE, Config(base_url="http://127.0.0.1:8000", sample=True))
+    registry = Registry.create(folder, PASSPHRASE, Config(base_url="http://127.0.0.1:8000", sample=True))
+    open_bureau(registry, (Appointment("bench", "样例测量", (Role.CLERK,)),))
+    return registry
 
 
 def import_apart(folder: Path, source: Path) -> tuple[ImportReceipt, float, float]:

@@ -11,18 +11,22 @@ import typer
 from pydantic import ValidationError
 
 from api.cli import (
+    accounts,
     auditing,
     backing,
     certificates,
     custody,
     decisions,
+    erasing,
     holders,
     lists,
     measuring,
+    officers,
     operation,
     papers,
     proving,
     recalling,
+    requesting,
     titles,
 )
 from api.cli.common import Session, option
@@ -99,7 +103,11 @@ operation.add_to(app)
 app.add_typer(lists.app, name="import", rich_help_panel="Every day")
 app.add_typer(titles.app, name="titles", rich_help_panel="Every day")
 recalling.add_to(titles.app)
+erasing.add_to(holders.app)
+requesting.add_to(app, holders.app)
 app.add_typer(holders.app, name="holders", rich_help_panel="Every day")
+app.add_typer(officers.app, name="officers", rich_help_panel="Officers")
+app.add_typer(accounts.app, name="accounts", rich_help_panel="Officers")
 app.add_typer(papers.app, name="paper", rich_help_panel="Every day")
 certificates.add_to(app)
 decisions.add_to(app)

@@ -84,6 +84,7 @@ def restore_backup(
 def _item(manifest: Manifest) -> dict[str, Any]:
     return {
         "created_at": manifest.created_at.isoformat(),
+        "expires_at": manifest.expiry.isoformat(),
         "log_position": manifest.head,
         "checkpoint": manifest.checkpoint,
         "files": len(manifest.files),
@@ -97,6 +98,7 @@ def _facts(manifest: Manifest) -> dict[str, object]:
 
     return {
         "Taken": moment(manifest.created_at),
+        "Expires": f"{moment(manifest.expiry)}: delete it then",
         "Events": f"{manifest.head:,}, of them in a signed checkpoint: {manifest.checkpoint:,}",
         "Key files": count("keys/"),
         "Scans": count("evidence/"),

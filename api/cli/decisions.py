@@ -74,6 +74,9 @@ def _group(kind: DecisionKind, help_: str) -> Commands:
     group.command("approve", help=f"Approve a proposal ({WORDS[kind]}) of another officer. It holds at once.")(
         _approve(kind)
     )
+    group.command("return", help="Return a proposal to its proposer for change (退回修改), with a reason.")(
+        _return(kind)
+    )
     group.command("refuse", help="Close a proposal without effect; its proposer may withdraw it so.")(_refuse(kind))
     return group
 
@@ -217,6 +220,20 @@ def _refuse(kind: DecisionKind) -> Callable[..., None]:
             )
 
     return refuse
+
+
+def _return(kind: DecisionKind) -> Callable[..., None]:
+    def return_(ctx: typer.Context, proposal: ProposalId, reason: Reason, dry_run: DryRun = False) -> None:
+        with writing(ctx, dry_run=dry_run) as (registry, officer):
+            check_kind(find_open(registry.title(proposal.partition(".")[0]), proposal), kind)
+            title = registry.return_proposal(proposal, reason, officer=officer)
+            show(
+                session_of(ctx).output,
+                {"title": title.id, "number": title.award.number, "returned": proposal},
+                particulars({"Number": title.award.number, "Returned": proposal}),
+            )
+
+    return return_
 
 
 def check_kind(proposal: Proposal, kind: DecisionKind) -> None:

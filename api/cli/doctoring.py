@@ -88,8 +88,23 @@ def _opened(registry: Registry, *, quick: bool) -> Iterator[Check]:
     if report is None:
         return
     yield _tried("Answers", lambda: _answers(registry))
+    yield _tried("Looks", lambda: _looks(registry))
+    yield _tried("Erasures", lambda: _erasures(registry))
     yield _tried("History", lambda: _history(report))
     yield _tried("Certificates", lambda: _certificates(registry, report))
+
+
+def _looks(registry: Registry) -> tuple[str, str]:
+    counts = registry.looks.examine()
+    return f"{sum(counts.values())} looks in {len(counts)} months", ""
+
+
+def _erasures(registry: Registry) -> tuple[str, str]:
+    """Who was erased is gone from beside the log, too; what a crash has left is swept now."""
+    found = registry.sweeping.examine()
+    swept = f"; left by a crash and swept now: {len(found.left)}" if found.left else ""
+    fix = f"delete old data folders: {', '.join(found.kept)}" if found.erased and found.kept else ""
+    return f"{found.erased} persons erased{swept}", fix
 
 
 def _tried(name: str, look: Callable[[], tuple[str, str]]) -> Check:
@@ -117,13 +132,13 @@ def _keys(folder: Folder, settings: Settings) -> tuple[str, str]:
     custody, now = Custody.open(folder.keys, settings.read_passphrase()), utc_now()
     there = {record.purpose for record in custody.keyring.records}
     # A folder from before checkpoints were cosigned has no key for it; every other purpose needs one.
-    needed = [purpose for purpose in Purpose if purpose in there or purpose is not Purpose.COSIGNATURE]
+    needed = [purpose for purpose in Purpose.of_registry() if purpose in there or purpose is not Purpose.COSIGNATURE]
     current = [custody.keyring.current(purpose, now) for purpose in needed]
     custody.document_signer(now)
     for purpose in needed:
         custody.signer(purpose, now)
     soon = [one.purpose for one in current if one.not_after - now < SOON] + [
-        one for one in Purpose if one not in needed
+        one for one in Purpose.of_registry() if one not in needed
     ]
     fix = "; ".join(f"title-registry keys rotate {purpose.value.partition('/')[0]}" for purpose in soon)
     return f"{len(custody.keyring.records)} keys; signing until {min(one.not_after for one in current):%Y-%m-%d}", fix

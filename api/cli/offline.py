@@ -1,20 +1,22 @@
 """Verify without a network and without a data folder: the signature of the token, against pinned public keys.
 
-(1) a token was found in what was handed over; (2) its signature holds against the pinned keys; (3) the code beside the
-token is the token's own. Revocation cannot be seen off line, and the answer says so.
+(1) a token was found in what was handed over; (2) its signature holds against the pinned keys, and counts: that of a
+compromised key only with a proof from the log, before the position from which the key is compromised; (3) the code
+beside the token is the token's own. Revocation cannot be seen off line, and the answer says so.
 """
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import typer
 from cryptography import x509
 
 from api.cli.printing import chinese
+from api.cli.vouching import leaf_vouched_for
 from keys.cose import verify1
-from keys.errors import KeysError
+from keys.errors import KeysError, UnknownKey
 from keys.keyring import Keyring
 from keys.signing import KeyState
 from registry.errors import BadCode, BadInput
@@ -66,30 +68,66 @@ def verify_offline(target: str | bytes, keys: Path, root: Path | None) -> Offlin
     """
     keyring = Keyring.load(keys)
     try:
-        code, token = _find(target, root)  # (1)
+        found = _find(target, root, keyring)  # (1)
     except BadInput:
         return _answer(Status.UNREADABLE, 1, "failed")
-    if token is None:
-        return _answer(Status.TAMPERED if code == _BROKEN else Status.UNREADABLE, 1, "failed", code)
+    if found.token is None:
+        return _answer(Status.TAMPERED if found.broken else Status.UNREADABLE, 1, "failed", found.detail)
     try:
-        claims, verified = tokens.read(keyring, token), verify1(keyring, tokens.TYP, token)  # (2)
+        claims, verified = tokens.read(keyring, found.token), verify1(keyring, tokens.TYP, found.token)  # (2)
+    except UnknownKey as error:  # perhaps made after these keys were taken along: that is no forgery
+        return _answer(Status.UNAVAILABLE, 2, "failed", error.code)
     except KeysError as error:
         return _answer(Status.TAMPERED, 2, "failed", error.code)
     except BadInput:
         return _answer(Status.UNREADABLE, 2, "failed")
-    if verified.key_state is KeyState.COMPROMISED:
-        return _answer(Status.UNAVAILABLE, 2, "failed", f"key {verified.kid} is compromised: ask on line")
-    if code and not _same(code, claims):  # (3)
+    if refused := _stolen(found, claims, verified.kid, keyring):
+        return refused
+    if found.code and not _same(found.code, claims):  # (3)
         return _answer(Status.TAMPERED, 3, "failed")
-    return _answer(Status.OFFLINE, 3, "passed", certificate=_certificate(claims, verified.kid))
+    answer = _answer(Status.OFFLINE, 3, "passed", certificate=_certificate(claims, verified.kid))
+    return _noting(answer, found.detail)
 
 
-_BROKEN = "broken PDF signature"
+class _Found(NamedTuple):
+    """What was handed over: the code that stands beside the token, the token, the proof, and what is to be said."""
+
+    code: str = ""
+    token: bytes | None = None
+    proof: bytes | None = None
+    detail: str = ""
+    broken: bool = False
 
 
-def _find(target: str | bytes, root: Path | None) -> tuple[str, bytes | None]:
-    """The code, if one stands beside the token, and the token."""
-    from api.documents.reading import read_image, read_pdf
+def _stolen(found: _Found, claims: tokens.Claims, kid: str, keyring: Keyring) -> OfflineAnswer | None:
+    """The answer for a token of a compromised key; None if its signature counts.
+
+    What such a token claims speaks against it only: a thief can claim any leaf, so only the log can speak for it.
+    """
+    record = keyring.record(kid)
+    if record.state is not KeyState.COMPROMISED:
+        return None
+    since = record.compromised_from or 0
+    said = f"签名密钥 {kid} 自日志位置 {since} 起已泄露 / key compromised from log position {since}"
+    claimed = claims.get(tokens.LEAF)
+    if claimed is not None and record.compromised_from is not None and not record.counts(claimed):
+        return _answer(Status.TAMPERED, 2, "failed", said)
+    leaf = leaf_vouched_for(found.proof, found.token or b"", keyring)
+    if leaf is not None and record.counts(leaf):
+        return None
+    return _answer(
+        Status.UNAVAILABLE, 2, "failed", f"{said}；没有日志证明，请联网核验 / no proof from the log: ask on line"
+    )
+
+
+def _noting(answer: OfflineAnswer, detail: str) -> OfflineAnswer:
+    first = msgspec.structs.replace(answer.steps[0], detail=detail)
+    return msgspec.structs.replace(answer, steps=(first, *answer.steps[1:]))
+
+
+def _find(target: str | bytes, root: Path | None, keyring: Keyring) -> _Found:
+    """What was handed over, read as far as it goes without judging the token."""
+    from api.documents.reading import judged, read_image, read_pdf
 
     if isinstance(target, str):
         return _in_text(target)
@@ -103,13 +141,13 @@ def _find(target: str | bytes, root: Path | None) -> tuple[str, bytes | None]:
         certificate = x509.load_pem_x509_certificate(root.read_bytes())
     except ValueError:
         raise typer.BadParameter(f"{root} is no certificate in PEM", param_hint="--root") from None
-    reading = read_pdf(target, certificate)
-    if reading.token is None:
-        return (_BROKEN if reading.signature == "broken" else reading.detail), None
-    return "", reading.token
+    intact = read_pdf(target, certificate)
+    reading = judged(intact, keyring)
+    detail = reading.detail if reading.token is None or reading != intact else ""
+    return _Found("", reading.token, reading.proof, detail, reading.signature == "broken")
 
 
-def _in_text(text: str, *, from_picture: bool = False) -> tuple[str, bytes | None]:
+def _in_text(text: str, *, from_picture: bool = False) -> _Found:
     address, mark, digits = text.strip().partition("#")
     if not mark and address.isdigit() and len(address) > 40:
         address, digits = "", address
@@ -118,7 +156,8 @@ def _in_text(text: str, *, from_picture: bool = False) -> tuple[str, bytes | Non
             "a code alone carries no signature; give the whole QR text, a picture or the PDF, or ask on line",
             param_hint="TARGET",
         )
-    return address.rpartition("/")[2], from_digits(digits) if digits else None
+    code = address.rpartition("/")[2]
+    return _Found(code, from_digits(digits)) if digits else _Found(detail=code)
 
 
 def _same(code: str, claims: tokens.Claims) -> bool:

@@ -13,9 +13,21 @@ import typer
 
 from api.cli.common import DryRun, opened, option, session_of
 from api.cli.doctoring import examine
+from api.cli.keeping import (
+    Keeping,
+    KeptIn,
+    Label,
+    Module,
+    PinFile,
+    Seal,
+    SealAlgorithm,
+    also_made,
+    token_settings,
+)
 from api.cli.printing import Column, Output, particulars, progress, say, show, show_list
 from api.cli.tree import FAILED, Commands
 from api.settings import Settings
+from keys.backends import TokenSettings
 from keys.custody import read_passphrase
 from keys.files import write_private
 from keys.passphrase import FILE_VARIABLE, VARIABLE
@@ -60,6 +72,11 @@ def init(
     sample: Annotated[
         bool, option("--sample", help="Mark every certificate as a sample without legal effect.")
     ] = False,
+    custody: KeptIn = Keeping.FILES,
+    pkcs11_module: Module = None,
+    pkcs11_token: Label = None,
+    pkcs11_pin_file: PinFile = None,
+    seal_algorithm: Seal = SealAlgorithm.NONE,
     dry_run: DryRun = False,
 ) -> None:
     """Make a data folder: store, keys, reference data.
@@ -73,14 +90,24 @@ def init(
         config = msgspec.structs.replace(config, organisation=organisation)
     if not 1 <= len(config.organisation) <= 64:
         raise typer.BadParameter("a name of 1 to 64 characters", param_hint="--organisation")
+    token = token_settings(custody, pkcs11_module, pkcs11_token, pkcs11_pin_file)
     if dry_run:
-        _rehearse_init(settings, config)
+        _rehearse_init(settings, config, token)
         return
     _check_vacant(settings, config)
+    if token is not None:
+        token.prepared()  # a token that will not do is told before anything is written
     fresh = _fresh_passphrase_file(settings)
     if fresh:
         _write_passphrase(fresh)
-    registry = Registry.create(settings.data, settings.read_passphrase(), config, checkpoints=settings.checkpoints)
+    registry = Registry.create(
+        settings.data,
+        settings.read_passphrase(),
+        config,
+        checkpoints=settings.checkpoints,
+        token=token,
+        also=also_made(seal_algorithm),
+    )
     item = {"data": str(settings.data), "base_url": config.base_url, "passphrase_file": str(fresh) if fresh else None}
     facts = {"Data folder": settings.data, "Address": config.base_url, "Organisation": config.organisation}
     show(session_of(ctx).output, item, particulars(facts))
@@ -110,8 +137,13 @@ def _write_passphrase(file: Path) -> None:
     )
 
 
-def _rehearse_init(settings: Settings, config: Config) -> None:
-    """Make a registry that is thrown away: the same checks, and the folder itself must still be free."""
+def _rehearse_init(settings: Settings, config: Config, token: TokenSettings | None) -> None:
+    """Make a registry that is thrown away: the same checks, and the folder itself must still be free.
+
+    A token is looked at, and no key is made in it.
+    """
+    if token is not None:
+        token.prepared()
     passphrase = b"rehearsal" if _fresh_passphrase_file(settings) else settings.read_passphrase()
     _check_vacant(settings, config)
     with TemporaryDirectory() as folder:

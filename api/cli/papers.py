@@ -121,7 +121,7 @@ def submit(
         say(f"Another officer approves it: title-registry --officer ID paper approve {application.id}")
 
 
-_STATES = {"open": "待批准", "approved": "已批准", "refused": "已退回"}
+_STATES = {"open": "待批准", "approved": "已批准", "returned": "退回修改", "refused": "不予换发"}
 _COLUMNS = (
     Column("Application", lambda one: one.application),
     Column("State", lambda one: _STATES[one.state]),
@@ -137,7 +137,7 @@ _COLUMNS = (
 def list_papers(
     ctx: typer.Context,
     state: Annotated[
-        str | None, option("--state", metavar="STATE", help="open, approved or refused; default every state.")
+        str | None, option("--state", metavar="STATE", help="open, approved, returned or refused; default every state.")
     ] = None,
 ) -> None:
     """List the applications, oldest first."""
@@ -177,6 +177,13 @@ def approve(
         done = registry.approve_paper(application, digest or found.fact.digest, officer=officer)
         _show(ctx, registry, done)
         say(f"Sign its certificate: title-registry certificates issue {done.title}")
+
+
+@app.command("return")
+def return_(ctx: typer.Context, application: Id, reason: Reason, dry_run: DryRun = False) -> None:
+    """Return an application for change (退回修改), with a reason. It may be submitted again, changed."""
+    with writing(ctx, dry_run=dry_run) as (registry, officer):
+        _show(ctx, registry, registry.return_paper(application, reason, officer=officer))
 
 
 @app.command("refuse")

@@ -1,4 +1,7 @@
-"""The help of every command as one document. `python -m api.cli.reference docs/cli.md` writes it into that file."""
+"""What the documents take from the program: the help of every command, and the table of rights.
+
+`python -m api.cli.reference docs` writes both into their files.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -9,9 +12,10 @@ import typer
 from typer.main import get_command
 
 from api.cli import app
+from registry.permissions import DOORS, RULES, Permission
 
 PROGRAM = "title-registry"
-MARK = "<!-- What follows is written by: python -m api.cli.reference docs/cli.md -->\n"
+MARK = "<!-- What follows is written by: python -m api.cli.reference docs -->\n"
 WIDTH = 98  # what a terminal of 100 columns leaves
 
 
@@ -32,13 +36,28 @@ def reference() -> str:
     return "".join(f"\n### {name}\n\n```text\n{text}\n```\n" for name, text in helps())
 
 
-def write(path: Path) -> None:
+def rights() -> str:
+    """The table of rights as Markdown: who may do what, what they see of a person, and at which doors."""
+    heads = "| right | who, and what they see of a person | why |\n|---|---|---|\n"
+    rows = (f"| `{one}` | {_who(one)} | {rule.why} |\n" for one, rule in RULES.items())
+    doors = "| door | right |\n|---|---|\n" + "".join(f"| `{door}` | `{one}` |\n" for door, one in DOORS.items())
+    return f"\n## Rights\n\n{heads}{''.join(rows)}\n## Doors\n\n{doors}"
+
+
+def _who(permission: Permission) -> str:
+    roles = RULES[permission].roles.items()
+    return ", ".join(f"{role.zh} {role} ({sight})" for role, sight in roles) or "no role is needed"
+
+
+def write(path: Path, text: str) -> None:
     """Replace what follows the mark in the file. Raise ValueError if the mark is not there."""
     prose, mark, _ = path.read_text("utf-8").partition(MARK)
     if not mark:
         raise ValueError(f"{path} has no line {MARK!r}")
-    path.write_text(prose + MARK + reference(), "utf-8")
+    path.write_text(prose + MARK + text, "utf-8")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    docs = Path(sys.argv[1])
+    write(docs / "cli.md", reference())
+    write(docs / "permissions.md", rights())

@@ -1,11 +1,26 @@
-"""What happened to a title, one line an event, with both clocks: recorded and effective."""
+"""What happened to a title or a person, one line an event, with both clocks: recorded and effective."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from registry.catalogue.adoption import ReferenceDataAdopted
+from registry.holders.holder import (
+    ErasureProposed,
+    ErasureRefused,
+    HolderErased,
+    HolderRegistered,
+    HolderRenamed,
+    IdentityLinked,
+    LegalHoldLifted,
+    LegalHoldPlaced,
+)
+from registry.keyset.keyset import KeySetPublished
 from registry.log.facts import ERASED, FACTS, NAMES, Private, Recorded
+from registry.officers.officer import OfficerRegistered, RoleGranted, RoleProposed, RoleRefused, RoleWithdrawn
+from registry.paper.application import PaperApproved, PaperRefused, PaperReturned, PaperSubmitted
+from registry.requests.request import DataRequestAnswered, DataRequestMade
 from registry.titles.code import format_code
 from registry.titles.decisions import WORDS
 from registry.titles.events import (
@@ -14,6 +29,7 @@ from registry.titles.events import (
     Decided,
     DecisionProposed,
     DecisionRefused,
+    DecisionReturned,
     PaperMatched,
     Particulars,
     TitleAwarded,
@@ -29,6 +45,7 @@ _WORDS: dict[type, str] = {
     PaperMatched: "对上纸质证书",
     DecisionProposed: "提议",
     DecisionRefused: "不同意提议",
+    DecisionReturned: "退回提议修改",
     TitleRevoked: "撤销",
     TitleInvalidated: "注销",
     TitleSuspended: "暂停",
@@ -36,6 +53,27 @@ _WORDS: dict[type, str] = {
     TitleCorrected: "更正",
     CertificatePrepared: "证书预备",
     CertificateSigned: "证书签发",
+    PaperSubmitted: "提交换发申请",
+    PaperApproved: "同意换发",
+    PaperRefused: "不予换发",
+    PaperReturned: "退回申请修改",
+    HolderRegistered: "登记持证人",
+    HolderRenamed: "姓名变更或更正",
+    IdentityLinked: "关联证件",
+    ErasureProposed: "提议删除个人信息",
+    ErasureRefused: "不同意删除个人信息",
+    HolderErased: "删除个人信息",
+    LegalHoldPlaced: "保全个人信息",
+    LegalHoldLifted: "解除保全",
+    DataRequestMade: "提出个人信息请求",
+    DataRequestAnswered: "答复个人信息请求",
+    OfficerRegistered: "登记人员",
+    RoleProposed: "提议授予角色",
+    RoleGranted: "授予角色",
+    RoleRefused: "不同意授予角色",
+    RoleWithdrawn: "收回角色",
+    KeySetPublished: "公布密钥集",
+    ReferenceDataAdopted: "采用参考数据",
 }
 FIELDS = {
     "series": "系列",
@@ -55,7 +93,7 @@ FIELDS = {
 
 
 def word_of(name: str) -> str:
-    """What a stored fact of a title is called in Chinese."""
+    """What a stored fact is called in Chinese."""
     return _WORDS.get(FACTS[name], name)
 
 
@@ -92,7 +130,7 @@ def _detail(fact: Any, before: Particulars | None) -> str:
             return f"依据纸质证书 {paper.number}"
         case DecisionProposed():
             return f"提议 {_serial(fact)}：{reason(fact.reason)}"
-        case DecisionRefused():
+        case DecisionRefused() | DecisionReturned():
             return f"提议 {_serial(fact)}：{reason(fact.reason)}"
         case TitleCorrected():
             return "；".join(f"{name}：{old} → {new}" for name, old, new in differences(before, fact.award))

@@ -24,7 +24,7 @@ FAILED, USAGE, SAID_NO, PARTLY = 1, 2, 3, 4
 _WITH_VALUE = ("--data", "--officer", "--passphrase-file", "--output")
 _FLAGS = ("--debug",)
 _OUTPUT = re.compile(r"-o(?!$)=?(?=.)")
-PANELS = ("Begin", "Every day", "Decisions by two officers", "Audit", "Operation")
+PANELS = ("Begin", "Every day", "Decisions by two officers", "Officers", "Audit", "Operation")
 _COMMON = "Common options (--data, --officer, --passphrase-file, -o, --debug): see title-registry --help."
 
 

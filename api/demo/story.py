@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.demo.accounts import as_table, open_accounts
+from api.demo.bureau import open_bureau
 from api.demo.people import Synthetic, city_rows, county_rows, write_csv, write_xlsx
 from api.documents.delivery import deliver, deliver_code, proof_of
 from api.documents.press import Press
@@ -65,6 +67,7 @@ def run_demo(data: Path, *, port: int, serve: bool) -> None:
     _audit(registry)
     summary = _summary(registry, shown)
     _table(registry, shown, summary)
+    console.print(as_table(open_accounts(registry, shown[0].title.holder)))
     registry.close()
     if serve:
         from api.serving import serve as serve_data
@@ -84,6 +87,7 @@ def _found(data: Path, port: int) -> Registry:
     passphrase = base64.b64encode(secrets.token_bytes(32))
     config = Config(base_url=f"http://127.0.0.1:{port}", sample=True, phone="0578-000 0000")
     registry = Registry.create(data, passphrase, config)
+    open_bureau(registry)
     (data / "demo").touch()
     write_private(data / "passphrase", passphrase + b"\n")
     plan = registry.catalogue.plan(2021)

@@ -19,7 +19,7 @@ from registry.audit.proving import prove_certificate
 from registry.errors import DocumentRefused
 from registry.issuing import Proof
 from registry.service import Registry
-from registry.titles.certificate import token_of
+from registry.titles.certificate import content_of, token_of
 from registry.titles.content import CertificateContent
 from registry.titles.digits import from_digits
 from registry.titles.state import Certificate
@@ -43,11 +43,11 @@ def proof_of(registry: Registry, press: Press) -> Proof:
 def deliver(registry: Registry, press: Press, certificate: Certificate) -> bytes:
     """The signed PDF of a signed certificate with its proof, after its printed code was read back and verified.
 
-    Raise CorruptHistory for a certificate without a signature or whose content was erased, DocumentRefused if the
-    document cannot be set or does not pass, NotFound for one that no published checkpoint covers, keys.errors.KeysError
-    without a document key in force.
+    Raise CorruptHistory for a certificate without a signature, WrongState for one whose content was erased,
+    DocumentRefused if the document cannot be set or does not pass, NotFound for one that no published checkpoint
+    covers, keys.errors.KeysError without a document key in force.
     """
-    content, token = certificate.content.reveal(), token_of(certificate)
+    content, token = content_of(certificate), token_of(certificate)
     proof = prove_certificate(registry, certificate).encode()
     pdf = press.certificate(content, token, registry.custody.document_signer(registry.clock()), proof)
     release(pdf, content, token, verifier_of(registry.custody.keyring))
@@ -72,4 +72,4 @@ def verifier_of(keyring: Keyring) -> Callable[[bytes], Claims]:
 
 def printed_code(certificate: Certificate) -> str:
     """What a scanner reads from the printed QR of a signed certificate."""
-    return qr_text(certificate.content.reveal(), token_of(certificate))
+    return qr_text(content_of(certificate), token_of(certificate))

@@ -24,7 +24,7 @@ from registry.titles.code import format_code
 from registry.titles.content import CertificateContent
 
 TEMPLATE = "lishui-a4/1"
-ATTACHMENT = "certificate.cose"
+ATTACHMENT, PROOF = "certificate.cose", "certificate.tlog-proof"
 STANDARDS: list[Any] = ["a-3a", "ua-1"]
 _FOLDER = Path(__file__).parent / "template"
 _EXAMPLE_BYTE = b"\xff"

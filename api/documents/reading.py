@@ -6,7 +6,7 @@ file that we signed ourselves, whole and unchanged, is parsed. So no upload can 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
@@ -21,11 +21,14 @@ from pyhanko.sign.general import extract_signer_info
 
 from api.documents.cades import rebuilt
 from api.documents.pictures import PIXELS_PER_INCH, picture_page
-from api.documents.press import ATTACHMENT
+from api.documents.press import ATTACHMENT, PROOF
 from api.documents.scanning import read_codes
 from api.documents.signature import FIELD_NAME
-from keys.errors import SignatureInvalid
+from keys.errors import KeysError, SignatureInvalid
+from keys.keyring import Keyring
+from keys.signing import KeyState, PublicKey, Purpose
 from registry.errors import BadInput
+from registry.titles.token import LEAF, read
 
 MAX_BYTES = 5_000_000
 MAX_SIGNATURES = 8
@@ -37,11 +40,16 @@ _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError,
 
 @dataclass(frozen=True, slots=True)
 class PdfReading:
-    """What an uploaded PDF is. `token` is there only if the signature is intact; `detail` says why, for people."""
+    """What an uploaded PDF is. `token` is there only if the signature is intact; `detail` says why, for people.
+
+    So is `proof`, the proof from the log where one is attached, and `kid`, the id of the document key.
+    """
 
     signature: Literal["intact", "broken", "absent", "foreign"]
     token: bytes | None
     detail: str
+    proof: bytes | None = None
+    kid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,26 @@ def read_pdf(data: bytes, trusted_root: x509.Certificate, max_bytes: int = MAX_B
     return PdfReading("foreign", None, "文件有数字签名，但不是本系统签发的")
 
 
+def judged(reading: PdfReading, keyring: Keyring) -> PdfReading:
+    """The reading in view of what became of the document key.
+
+    What a compromised key signed counts only around a token whose leaf stands before the position from which it is
+    compromised; and even then the page proves nothing by itself: a thief can set another one around a genuine token.
+    """
+    try:
+        record = keyring.record(reading.kid)
+        leaf = read(keyring, reading.token).get(LEAF) if reading.token else None
+    except (KeysError, BadInput):  # a document key that this key ring has not, or a token that will be judged itself
+        return reading
+    if record.state is not KeyState.COMPROMISED:
+        return reading
+    since = f"文件签名密钥 {record.kid} 自日志位置 {record.compromised_from or 0} 起已泄露"
+    if leaf is None or not record.counts(leaf):
+        return PdfReading("broken", None, f"{since}，其后的签名不算数 / the key that signed this file was compromised")
+    english = "the key that signed this file was compromised later: rely on what is shown here, not on the page"
+    return replace(reading, detail=f"{since}：请以此处显示的内容为准，勿以版面为准 / {english}")
+
+
 def read_image(data: bytes, max_bytes: int = MAX_BYTES) -> str | None:
     """Return the text of the QR code in a PNG or JPEG picture; None if there is none, or more than one.
 
@@ -112,7 +140,9 @@ def _judge(data: bytes, signature: _Signature, signer: x509.Certificate, root: x
     at = reader.embedded_signatures[0].self_reported_timestamp
     if at is None or not signer.not_valid_before_utc <= at <= signer.not_valid_after_utc:
         return PdfReading("broken", None, "签名时间不在签名证书的有效期内")
-    return PdfReading("intact", _attached_token(reader), "文件完整，签名后没有改动")
+    kid = PublicKey.of(signer.public_key(), Purpose.DOCUMENT).kid
+    files = _attached(reader)
+    return PdfReading("intact", files.get(ATTACHMENT), "文件完整，签名后没有改动", files.get(PROOF), kid)
 
 
 def _signatures(data: bytes) -> Iterator[_Signature]:
@@ -150,11 +180,9 @@ def _holds(signature: _Signature, signer: x509.Certificate, root: x509.Certifica
     return signature.text in (digits.upper(), digits)
 
 
-def _attached_token(reader: PdfFileReader) -> bytes | None:
-    files = reader.root.get("/AF", ())
+def _attached(reader: PdfFileReader) -> dict[str, bytes]:
+    files, found = reader.root.get("/AF", ()), dict[str, bytes]()
     for number in range(len(files)):
         file = files[number]  # by number, which follows the reference
-        if file["/UF"] == ATTACHMENT:
-            token: bytes = file["/EF"]["/F"].data
-            return token
-    return None
+        found.setdefault(file["/UF"], file["/EF"]["/F"].data)
+    return found

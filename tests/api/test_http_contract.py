@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from api import description_entrances, description_officers
 from api.app import create_app
 from api.employers import STATUS_CODES, respond
 from registry.terms import Status
@@ -135,12 +136,12 @@ def test_the_description_is_openapi_3_1(site: Site) -> None:
 
 
 def _check_operation(path: str, operation: Schema) -> None:
-    assert set(operation) <= {"summary", "tags", "parameters", "requestBody", "responses"}
+    assert set(operation) <= {"summary", "tags", "parameters", "requestBody", "responses", "security"}
     assert operation["summary"]
     parameters = operation.get("parameters", [])
     for parameter in parameters:
-        assert parameter["in"] in {"path", "query"}
-        assert parameter["in"] == "query" or parameter["required"] is True
+        assert parameter["in"] in {"path", "query", "header"}
+        assert parameter["in"] != "path" or parameter["required"] is True
         assert set(parameter) <= {"name", "in", "required", "schema", "description"}
     in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
     assert in_path == set(re.findall(r"{(\w+)}", path))
@@ -163,7 +164,19 @@ def _schemas(description: Schema) -> Iterator[Schema]:
 
 
 _WORDS = {"type", "enum", "const", "properties", "required", "items", "anyOf", "$ref", "format", "default", "title"}
-_WORDS |= {"description", "additionalProperties", "minItems", "maxItems", "prefixItems"}
+_WORDS |= {
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "pattern",
+    "contentMediaType",
+    "description",
+    "additionalProperties",
+    "minItems",
+    "maxItems",
+    "prefixItems",
+}
 
 
 def _check_schema(description: Schema, schema: Schema) -> None:
@@ -230,6 +243,7 @@ def _answers(site: Site, cabinet: Cabinet) -> Iterator[httpx.Response]:
         "/healthz",
         "/readyz",
         "/.well-known/jwks.json",
+        "/.well-known/key-set",
         "/.well-known/root.pem",
     ):
         yield site.get(path)
@@ -256,7 +270,7 @@ def _log_answers(site: Site) -> Iterator[httpx.Response]:
 
 def test_every_answer_is_described_and_fits_its_schema(site: Site, cabinet: Cabinet) -> None:
     description, used = site.get("/openapi.json").json(), set()
-    for response in _answers(site, cabinet):
+    for response in (*_answers(site, cabinet), *_to_strangers(site, description)):
         template, operation = _operation_of(description, response.request)
         used.add(template)
         where = f"{response.request.method} {response.request.url} {response.status_code}"
@@ -264,10 +278,20 @@ def test_every_answer_is_described_and_fits_its_schema(site: Site, cabinet: Cabi
         if response.status_code == 303:
             continue
         kind = response.headers["content-type"]
-        media = described["content"].get(kind) or described["content"]["*/*"]
+        media = described["content"].get(kind) or described["content"].get("*/*")
+        assert media, f"{where}: {kind}, described is {sorted(described['content'])}"
         value = response.json() if kind.partition(";")[0].endswith("json") else response.text
         assert list(_wrong(description, media["schema"], value)) == [], where
     assert used == set(description["paths"])
+
+
+def _to_strangers(site: Site, description: Schema) -> Iterator[httpx.Response]:
+    """What somebody gets who is not signed in, at each door for those who are and at each entrance."""
+    doors = {**description_officers.paths(), **description_entrances.paths()}
+    assert doors.keys() <= description["paths"].keys()
+    for path, operations in doors.items():
+        for method in operations:
+            yield site.request(method, re.sub(r"{\w+}", "1", path), follow_redirects=False)
 
 
 def _operation_of(description: Schema, request: httpx.Request) -> tuple[str, Schema]:
