@@ -11,7 +11,7 @@ from hypothesis import settings
 from keys.custody import Custody
 from registry.folder import Config, Folder
 from registry.service import Registry
-from tests.people import Clock
+from tests.people import Clock, found
 
 pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 
@@ -31,9 +31,10 @@ def passphrase() -> bytes:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, passphrase: bytes) -> tuple[Path, Custody]:
-    """One data folder, fresh from `Registry.create`, and its opened keys (opening costs 0.1 s each time)."""
+    """One data folder, created and founded, and its opened keys (opening costs 0.1 s each time)."""
     path = tmp_path_factory.mktemp("made") / "data"
     registry = Registry.create(path, passphrase, CONFIG, Clock())
+    found(registry)
     registry.close()
     return path, registry.custody
 

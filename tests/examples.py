@@ -7,11 +7,24 @@ from datetime import date
 from typing import Any
 
 from registry.catalogue.adoption import PlanAdopted, ReferenceDataAdopted
-from registry.holders.holder import HolderRegistered, HolderRenamed, IdentityLinked
+from registry.holders.holder import (
+    ErasureBasis,
+    ErasureProposed,
+    ErasureRefused,
+    HolderErased,
+    HolderRegistered,
+    HolderRenamed,
+    IdentityLinked,
+    LegalHoldLifted,
+    LegalHoldPlaced,
+)
 from registry.holders.person import Identity, Person
+from registry.keyset.keyset import Approval, KeySetPublished
 from registry.log.facts import Fact, Private
-from registry.paper.application import Evidence, PaperApproved, PaperRefused, PaperSubmitted
-from registry.terms import IdentityKind, Level, Obtained, Sex
+from registry.officers.officer import OfficerRegistered, RoleGranted, RoleProposed, RoleRefused, RoleWithdrawn, Staff
+from registry.paper.application import Evidence, PaperApproved, PaperRefused, PaperReturned, PaperSubmitted
+from registry.requests.request import DataRequestAnswered, DataRequestMade, Outcome, RequestKind
+from registry.terms import IdentityKind, Level, Obtained, Role, Sex
 from registry.titles.content import CertificateContent, PaperOrigin
 from registry.titles.events import (
     CertificatePrepared,
@@ -19,6 +32,7 @@ from registry.titles.events import (
     DecisionKind,
     DecisionProposed,
     DecisionRefused,
+    DecisionReturned,
     PaperMatched,
     Particulars,
     Reason,
@@ -54,6 +68,13 @@ _DECIDED: dict[str, Any] = {
     "authority": "331100",
 }
 _HOLDER, _TITLE = "holder-01KJP2N7E0Q9KX5Z5T4S1N3V8C", "title-01KJP2N7E05FW6HCYB9ZWZ0ZTN"
+_OFFICER, _GRANT = "officer-331121-clerk-07", "officer-331121-clerk-07.2"
+_ERASED: dict[str, Any] = {
+    "proposal": f"{_HOLDER}.4",
+    "basis": ErasureBasis.RETENTION_OVER,
+    "document_no": "丽人社删〔2026〕1号",
+    "authority": "331100",
+}
 
 EXAMPLES: dict[str, Fact] = {
     "holder-registered/1": HolderRegistered(holder=_HOLDER, person=_BOX),
@@ -83,6 +104,7 @@ EXAMPLES: dict[str, Fact] = {
         corrected=_AWARD,
     ),
     "decision-refused/1": DecisionRefused(holder=_HOLDER, proposal=_DECIDED["proposal"], reason=_BOX),
+    "decision-returned/1": DecisionReturned(holder=_HOLDER, proposal=_DECIDED["proposal"], reason=_BOX),
     "title-revoked/1": TitleRevoked(**_DECIDED),
     "title-invalidated/1": TitleInvalidated(**_DECIDED),
     "title-suspended/1": TitleSuspended(**_DECIDED),
@@ -104,6 +126,26 @@ EXAMPLES: dict[str, Fact] = {
     ),
     "paper-approved/1": PaperApproved(title=_TITLE, existing=True),
     "paper-refused/1": PaperRefused(holder=_HOLDER, reason=_BOX),
+    "paper-returned/1": PaperReturned(holder=_HOLDER, reason=_BOX),
+    "officer-registered/1": OfficerRegistered(holder=_OFFICER, staff=_BOX),
+    "role-proposed/1": RoleProposed(
+        grant=_GRANT, role=Role.APPROVER, authority="331121", document_no="丽人社授〔2026〕1号", digest="5e" * 32
+    ),
+    "role-granted/1": RoleGranted(grant=_GRANT, role=Role.APPROVER, authority="331121", proposed_by="chief-02"),
+    "role-refused/1": RoleRefused(holder=_OFFICER, grant=_GRANT, reason=_BOX),
+    "role-withdrawn/1": RoleWithdrawn(grant=_GRANT, document_no="丽人社授〔2026〕9号"),
+    "erasure-proposed/1": ErasureProposed(holder=_HOLDER, digest="5e" * 32, **_ERASED),
+    "erasure-refused/1": ErasureRefused(holder=_HOLDER, proposal=f"{_HOLDER}.4", reason=_BOX),
+    "holder-erased/1": HolderErased(proposed_by="clerk-01", **_ERASED),
+    "legal-hold-placed/1": LegalHoldPlaced(
+        hold=f"{_HOLDER}.5", document_no="（2026）浙1102行初3号", authority="331100"
+    ),
+    "legal-hold-lifted/1": LegalHoldLifted(hold=f"{_HOLDER}.5", document_no="（2026）浙1102行初3号之二"),
+    "data-request-made/1": DataRequestMade(holder=_HOLDER, kind=RequestKind.CORRECTION, text=_BOX),
+    "data-request-answered/1": DataRequestAnswered(holder=_HOLDER, outcome=Outcome.REFUSED, text=_BOX),
+    "key-set-published/1": KeySetPublished(
+        version=2, document='{"type":"key-set/1","version":2}', approvals=(Approval("k7q2m4xa", bytes(range(64))),)
+    ),
     "reference-data-adopted/1": ReferenceDataAdopted(
         digest="cd" * 32, plans=(PlanAdopted(2021, "丽人社〔2021〕53号", date(2021, 6, 2), 62),)
     ),
@@ -120,6 +162,13 @@ SEALED: dict[str, Any] = {
     "decision-refused/1.reason": _REASON,
     "paper-submitted/1.employer": "丽水地区第一建筑工程公司",
     "paper-refused/1.reason": _REASON,
+    "paper-returned/1.reason": _REASON,
+    "decision-returned/1.reason": _REASON,
+    "role-refused/1.reason": _REASON,
+    "officer-registered/1.staff": Staff("林晓岚", _IDENTITY, organisation="丽水市某某设计院"),
+    "erasure-refused/1.reason": "申报材料仍在保管期限内",
+    "data-request-made/1.text": "请更正我的姓名：林晓岚",
+    "data-request-answered/1.text": "凭公安机关证明办理",
     "certificate-prepared/1.content": CertificateContent(
         code="7K3M9XQ4T2VD8HNRS",
         version=2,

@@ -8,8 +8,9 @@ import msgspec
 from registry.conversion import Scan
 from registry.holders.identity import born, parse, sex
 from registry.holders.person import Person
+from registry.officers.officer import Staff, find_waiting
 from registry.service import Registry
-from registry.terms import Level, Obtained
+from registry.terms import Level, Obtained, Role
 from registry.titles.award import AwardTitle
 from registry.titles.content import CertificateContent
 from registry.titles.decisions import ProposeDecision
@@ -21,6 +22,9 @@ CLERK, CHIEF, THIRD = "clerk-01", "chief-02", "clerk-03"
 QINGTIAN, JINYUN, CITY = "331121", "331122", "331100"
 DOCUMENT = "丽人社〔2021〕100号"
 PDF = b"%PDF-1.4\n% a made-up scan\n"
+
+
+OFFICERS = (CLERK, CHIEF, THIRD)
 
 
 class Clock:
@@ -132,6 +136,29 @@ def decided(registry: Registry, stream: str, command: ProposeDecision) -> Title:
     """Propose as the clerk and approve as the chief."""
     proposal = proposed(registry, stream, command)
     return registry.approve(proposal.fact.proposal, proposal.fact.digest, officer=CHIEF)
+
+
+def staff(n: int) -> Staff:
+    """The n-th made-up officer. Nobody of them is a holder."""
+    return Staff(("沈知远", "叶书宁", "吴可为", "季明")[n % 4], parse(identity_number(40_000 + n)))
+
+
+def appoint(registry: Registry, actor: str, role: Role, authority: str = CITY) -> None:
+    """Give an officer a role: proposed and granted by two of those who may, never by the officer."""
+    first, second = [one for one in (CHIEF, THIRD, CLERK) if one != actor][:2]
+    grant = registry.appointing.propose(actor, role, authority, "丽人社授〔2026〕1号", officer=first)
+    waiting = find_waiting(registry.appointing.officer(actor), grant)
+    registry.appointing.grant(grant, waiting.fact.digest, officer=second)
+
+
+def found(registry: Registry) -> None:
+    """A small bureau: three people who are clerks and approvers over the whole city."""
+    registry.appointing.found([(CHIEF, staff(1)), (THIRD, staff(2))])
+    registry.appointing.register(CLERK, staff(0), officer=CHIEF)
+    appoint(registry, CLERK, Role.APPROVER)
+    for one in OFFICERS:
+        appoint(registry, one, Role.CLERK)
+    registry.tlog.sequence()
 
 
 def settable(_: CertificateContent) -> None:

@@ -14,9 +14,12 @@ import pytest
 
 from registry.errors import RegistryError
 from registry.holders.holder import HOLDERS, HolderRegistered
+from registry.keyset.keyset import KEYSETS, KeySetPublished
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind
+from registry.officers.officer import OFFICERS, OfficerRegistered
 from registry.paper.application import APPLICATIONS, PaperSubmitted
+from registry.requests.request import REQUESTS, DataRequestMade
 from registry.titles.events import TitleAwarded
 from registry.titles.state import TITLES
 from tests.people import BEGIN, CLERK
@@ -25,6 +28,9 @@ _KINDS: dict[type[Fact], Kind[Any]] = {
     HolderRegistered: HOLDERS,
     TitleAwarded: TITLES,
     PaperSubmitted: APPLICATIONS,
+    OfficerRegistered: OFFICERS,
+    DataRequestMade: REQUESTS,
+    KeySetPublished: KEYSETS,
 }
 
 

@@ -22,7 +22,7 @@ from registry.titles.certificate import token_of
 from registry.titles.digits import to_digits
 from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
-from tests.people import CLERK, awarding, correcting, decided, deciding, paper_of_1998, person, scans, settable
+from tests.people import CLERK, awarding, correcting, decided, deciding, found, paper_of_1998, person, scans, settable
 
 START_SECONDS, STOP_SECONDS = 60, 10
 PASSPHRASE = "样例口令 correct horse".encode()
@@ -118,6 +118,7 @@ def found_registry(data: Path, port: int) -> Registry:
     """A new registry by the clock of this machine, whose codes lead to that port, with its passphrase beside it."""
     config = Config(base_url=f"http://127.0.0.1:{port}", phone="0578-000 0000", sample=True)
     registry = Registry.create(data, PASSPHRASE, config)
+    found(registry)
     (data / "passphrase").write_bytes(PASSPHRASE)
     (data / "passphrase").chmod(0o600)
     return registry

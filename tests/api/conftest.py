@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from keys.passphrase import read_passphrase
+from registry.service import Registry
 from tests.lists import csv_file, good, identity_number, table
+from tests.people import found
 from tests.served import Cabinet, Site, found_registry, free_port, serving
 
 NAMES = ("林晓岚", "周建国", "欧阳娜娜", "阿卜杜热合曼·麦麦提", "张三", "张三", "王㛃")
@@ -88,6 +92,8 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     csv_file(folder, table(rows)).rename(folder / "list.csv")
     cli = Cli(folder)
     cli.ok("init", "--base-url", "http://127.0.0.1:8000", "--sample")
+    with closing(Registry.open(folder / "data", read_passphrase(folder / "pp", {}))) as registry:
+        found(registry)
     cli.ok("import", "awards", str(folder / "list.csv"), *LIST)
     return folder
 

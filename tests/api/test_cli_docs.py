@@ -4,13 +4,17 @@ import json
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from api.cli import app
-from api.cli.reference import MARK, PROGRAM, helps, reference
+from api.cli.reference import MARK, PROGRAM, helps, reference, rights
+from registry.permissions import DOORS
 from tests.api.conftest import Cli
 from tests.api.test_cli_papers import FORM, SCAN
 from tests.api.test_cli_program import PROGRAM as INSTALLED
@@ -22,8 +26,29 @@ PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 def test_the_reference_is_the_help_of_every_command() -> None:
     prose, _, written = PAGE.read_text().partition(MARK)
-    assert written == reference(), "python -m api.cli.reference docs/cli.md"
+    assert written == reference(), "python -m api.cli.reference docs"
     assert len(prose) > 2000
+
+
+def test_the_table_of_rights_is_that_of_the_program() -> None:
+    prose, _, written = (PAGE.parent / "permissions.md").read_text().partition(MARK)
+    assert written == rights(), "python -m api.cli.reference docs"
+    assert len(prose) > 500
+
+
+def test_every_command_has_a_row_in_the_table_and_every_row_a_command() -> None:
+    """A new command without a row fails here."""
+    root = get_command(app)
+    commands = {f"cli {' '.join(words)}" for words in _leaves(root)}
+    assert {door for door in DOORS if door.startswith("cli ")} == commands
+
+
+def _leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield words
+    for name, each in (inner or {}).items():
+        yield from _leaves(each, (*words, name))
 
 
 def test_the_help_of_every_command_is_what_the_program_prints() -> None:
@@ -60,9 +85,20 @@ def waiting(cli: Cli) -> dict[str, str]:
     return {"PROPOSAL": name, "APPLICATION": name, "DIGEST": str(found.get("digest", ""))}
 
 
+def role_waiting(cli: Cli) -> dict[str, str]:
+    """What stands for a role that waits: its id and its digest."""
+    [found] = cli.data("officers", "show", "clerk-01")["waiting"]
+    return {"GRANT": found["grant"], "ROLE": found["digest"]}
+
+
 def test_the_examples_run_in_their_order(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.csv").write_bytes((founded / "list.csv").read_bytes())
+    people = [
+        f"{name},样例人员,{identity_number(900 + n)}\n" for n, name in enumerate(("chief-01", "chief-02", "clerk-01"))
+    ]
+    (tmp_path / "founders.csv").write_text("".join(people[:2]))
+    (tmp_path / "clerks.csv").write_text(people[2])
     (tmp_path / "identity.txt").write_text(identity_number(3) + "\n")
     (tmp_path / "scan.pdf").write_bytes(SCAN)
     (tmp_path / "form.json").write_text(json.dumps(FORM, ensure_ascii=False))
@@ -75,6 +111,7 @@ def test_the_examples_run_in_their_order(founded: Path, tmp_path: Path, monkeypa
             continue
         assert program == "title-registry"
         names = waiting(cli.at(environment)) if {"PROPOSAL", "APPLICATION", "DIGEST"} & set(args) else {}
+        names |= role_waiting(cli.at(environment)) if "GRANT" in args else {}
         given = (tmp_path / source).read_text() if source else None
         cli.at(environment).ok(*(names.get(arg, arg) for arg in args), input=given)
     made = {path.name for path in tmp_path.iterdir()}

@@ -16,6 +16,7 @@ import pytest
 
 from tests.api.conftest import NUMBERS, Cli
 from tests.api.test_cli_program import PROGRAM, environment
+from tests.rotating import operator_in
 
 # init
 
@@ -78,6 +79,7 @@ def test_init_never_touches_a_registry(cli: Cli) -> None:
 
 
 def test_keys_are_listed_rotated_and_published_and_old_certificates_stay_valid(cli: Cli) -> None:
+    operator = operator_in(cli.folder)
     code = cli.data("certificates", "issue", NUMBERS[0])["code"]
     old = cli.data("keys", "list", TITLE_REGISTRY_PASSPHRASE_FILE="gone")  # needs no passphrase
     assert [(one["purpose"], one["state"]) for one in old] == [
@@ -86,10 +88,10 @@ def test_keys_are_listed_rotated_and_published_and_old_certificates_stay_valid(c
         ("checkpoint/1", "active"),
         ("cosignature/1", "active"),
     ]
-    dry = cli.data("keys", "rotate", "e-certificate", "--dry-run")
+    dry = cli.data("keys", "rotate", "e-certificate", "--dry-run", *operator)
     assert dry["kid"] == old[0]["kid"]
     assert cli.data("keys", "list") == old
-    fresh = cli.data("keys", "rotate", "e-certificate")
+    fresh = cli.data("keys", "rotate", "e-certificate", *operator)
     states = {one["kid"]: one["state"] for one in cli.data("keys", "list")}
     assert (states[old[0]["kid"]], states[fresh["kid"]]) == ("retired", "active")
     assert cli("verify", code).exit_code == 0

@@ -111,7 +111,7 @@ def test_what_the_registry_itself_refuses(cli: Cli, tmp_path: Path) -> None:
     (cli.folder / "scan.pdf").write_text("no scan")
     cli.refused(*SUBMIT, code="bad-input", says="PDF、PNG 或 JPEG")
     cli.refused("paper", "approve", "paper-00000000000000000000000000", *CHIEF, code="not-found")
-    cli.usage("paper", "list", "--state", "gone", says="open, approved, refused")
+    cli.usage("paper", "list", "--state", "gone", says="open, approved, returned, refused")
 
 
 def test_the_one_who_submits_does_not_approve_and_a_refusal_says_why(cli: Cli) -> None:

@@ -7,15 +7,17 @@ import pytest
 
 from keys.custody import Custody
 from registry.audit import export
-from tests.audit_life import Life, fresh, live_through
+from registry.service import Registry
+from tests.audit_life import Life, live_through, renew_key
 from tests.people import Clock
 
 
 @pytest.fixture(scope="module")
-def live(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """A registry in which everything has happened. Not to be changed."""
-    clock = Clock()
-    return live_through(fresh(made, tmp_path_factory.mktemp("life") / "data", clock), clock)
+def live(made: tuple[Path, Custody], passphrase: bytes, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """A registry in which everything has happened, with keys of its own. Not to be changed."""
+    clock, path = Clock(), tmp_path_factory.mktemp("life") / "data"
+    shutil.copytree(made[0], path)
+    return renew_key(live_through(Registry.open(path, passphrase, clock), clock))
 
 
 @pytest.fixture(scope="module")

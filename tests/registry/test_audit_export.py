@@ -174,7 +174,7 @@ def test_the_statistics_are_counted_from_the_rows(exported: Path) -> None:
         "by_series": counted("series", "level"),
         "by_year": counted("year", "obtained"),
     }
-    assert (found["titles"], found["certified"], found["papers"]) == (4, 2, {"approved": 1, "refused": 1})
+    assert (found["titles"], found["certified"], found["papers"]) == (6, 3, {"approved": 2, "refused": 1})
 
 
 def test_the_kit_goes_along_as_it_is(exported: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_manifest_counts_what_happened(live: Life, exported: Path) -> None:
     stored = stored_rows(live.registry.folder.log)
     assert manifest["head"] == len(stored) == manifest["counts"]["events"]
     assert manifest["counts"] | {"events": 0, "claims": 0} == {
-        "events": 0, "claims": 0, "streams": len({row[1] for row in stored}), "titles": 4, "papers": 2, "proposals": 1,
+        "events": 0, "claims": 0, "streams": len({row[1] for row in stored}), "titles": 6, "papers": 3, "proposals": 1,
     }  # fmt: skip
     assert manifest["created_at"] == json.loads(stored[-1][4])["recorded_at"]
 

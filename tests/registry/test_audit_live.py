@@ -142,9 +142,31 @@ def test_an_erased_person_leaves_a_history_that_verifies(place: int, live: Life,
     holder = copy.title(live.titles[place]).holder
     erase(copy, holder)
     report = verify_live(copy)
-    assert codes(report) == {Code.ERASURE}, "the identity index and the name must go with the key"
+    assert codes(report) == {Code.ERASURE, Code.KEY_MISSING}, "the identity index and the name must go with the key"
     assert {finding.stream for finding in report.findings} == {holder}
     damage(copy.folder.log, f"DELETE FROM claims WHERE scope='identity' AND stream='{holder}'")
     copy.register.rebuild()
-    assert verify_live(copy).ok
+    assert codes(verify_live(copy)) == {Code.KEY_MISSING}, "nobody decided that"
+    copy.close()
+
+
+def test_what_came_back_of_a_person_who_was_erased_is_found(live: Life, copy: Registry) -> None:
+    """By the program they were erased in a unit of the log: the key, the index and the name went, or nothing did."""
+    holder = copy.title(live.titles[-1]).holder
+    assert copy.holder(holder).erased
+    _, wrapped = copy.custody.vault().new_data_key(holder)
+    key = f"INSERT INTO data_keys VALUES ('{holder}', x'{wrapped.hex()}')"
+    index = f"INSERT INTO claims VALUES ('identity', 'x', '{holder}')"
+    name = f"INSERT INTO names VALUES ('{holder}', 'x', 'x', 'x', 1)"
+    for path, back, undone in (
+        (copy.folder.log, key, f"DELETE FROM data_keys WHERE holder='{holder}'"),
+        (copy.folder.log, index, f"DELETE FROM claims WHERE scope='identity' AND stream='{holder}'"),
+        (copy.folder.register, name, f"DELETE FROM names WHERE holder='{holder}'"),
+    ):
+        damage(path, back)
+        report = verify_live(copy)
+        assert Code.ERASURE in codes(report), back
+        assert codes(report) <= {Code.ERASURE, Code.SEAL}, "another key opens nothing"
+        damage(path, undone)
+        assert verify_live(copy).ok
     copy.close()

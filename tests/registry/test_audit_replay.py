@@ -121,8 +121,8 @@ def test_a_list_of_titles_at_a_moment_has_the_names_of_then(live: Life) -> None:
 
     assert names(date(2026, 2, 1), head)[third] == PEOPLE[5]
     assert names(date(2026, 2, 1), renamed - 1)[third] == PEOPLE[2]
-    assert set(names(date(2026, 4, 1), head, status=Status.SUSPENDED)) == {third}
-    assert set(names(date(2026, 3, 31), head, status=Status.SUSPENDED)) == set()
+    assert set(names(date(2026, 4, 1), head, status=Status.SUSPENDED)) == {third, live.titles[3]}
+    assert set(names(date(2026, 3, 31), head, status=Status.SUSPENDED)) == {live.titles[3]}
     first = titles_at(live.registry, Query(), None, head, limit=3, cursor=None)
     rest = titles_at(live.registry, Query(), None, head, limit=3, cursor=first.next)
     assert ([row.title for row, _ in (*first.rows, *rest.rows)], rest.next) == (sorted(live.titles), None)
@@ -135,7 +135,7 @@ def status(rows: list[TitleRow], title: str) -> tuple[str, str | None]:
 
 
 def test_replay_on_an_effective_date(live: Life, exported: Path) -> None:
-    _, second, third, paper = live.titles
+    _, second, third, paper, *_ = live.titles
     for source in (live.registry, exported):
         before = list(replay(source, date(2021, 9, 19)))
         assert status(before, second) == (Status.NOT_YET_EFFECTIVE, None)
@@ -147,7 +147,7 @@ def test_replay_on_an_effective_date(live: Life, exported: Path) -> None:
 
 
 def test_both_clocks_together(live: Life) -> None:
-    _, second, _, _ = live.titles
+    second = live.titles[1]
     day, then = date(2023, 1, 1), time_of(live, "revocation proposed")
     assert status(list(replay(live.registry, day, then)), second)[0] == Status.VALID, "as known then"
     assert status(list(replay(live.registry, day)), second)[0] == Status.REVOKED, "as known now"

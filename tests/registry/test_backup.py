@@ -218,7 +218,7 @@ def other_key(registry: Registry) -> None:
 
 def changed_event(registry: Registry) -> None:
     other = "CAST(replace(CAST(state AS TEXT), 'clerk-01', 'clerk-07') AS BLOB)"
-    damage(registry.folder.log, f"UPDATE stored_events SET state={other} WHERE rowid=3")
+    damage(registry.folder.log, f"UPDATE stored_events SET state={other} WHERE topic='title-awarded/1'")
 
 
 def damaged_store(registry: Registry) -> None:

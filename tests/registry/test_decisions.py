@@ -14,6 +14,7 @@ from registry.errors import (
     AlreadyAwarded,
     BadInput,
     CorruptHistory,
+    Forbidden,
     NeedsSecondOfficer,
     NotFound,
     NumberTaken,
@@ -34,6 +35,7 @@ from registry.titles.events import (
     DecisionKind,
     DecisionProposed,
     DecisionRefused,
+    DecisionReturned,
     Reason,
     TitleAwarded,
     TitleCorrected,
@@ -305,6 +307,56 @@ def test_a_refusal_needs_a_reason_and_closes_the_proposal() -> None:
     given(AWARDED, by(CLERK, open_, NOW), by(CHIEF, closed)).when(approve(open_)).refused(NotFound)
 
 
+# --- returning for change
+
+
+def returning(fact: DecisionProposed, officer: str = CHIEF, reason: str = "文号写错") -> Callable[[Title], Any]:
+    return lambda title: decisions.return_(title, fact.proposal, reason, officer=officer, salt="salt")
+
+
+def returned(fact: DecisionProposed) -> DecisionReturned:
+    return DecisionReturned(holder="holder-0001", proposal=fact.proposal, reason=Private(Reason("文号写错", "salt")))
+
+
+def test_a_proposal_is_returned_changed_and_approved() -> None:
+    wrong = proposal(DecisionKind.REVOCATION, document_no="丽人社决〔2025〕1号")
+    right = proposal(DecisionKind.REVOCATION)
+    history = given(AWARDED, by(CLERK, wrong, NOW))
+    history.when(returning(wrong, reason=" 文号写错 ")).then(returned(wrong))
+    told = [AWARDED, by(CLERK, wrong, NOW), by(CHIEF, returned(wrong), NOW)]
+    back = given(*told)
+    [one] = back.state.returned
+    assert (one.proposal.fact, one.proposal.proposed_by, one.reason.reveal().text) == (wrong, CLERK, "文号写错")
+    assert (one.returned_by, one.returned_at, back.state.proposals) == (CHIEF, NOW, ())
+    back.when(approve(wrong)).refused(NotFound)
+    back.when(returning(wrong)).refused(NotFound)
+    back.when(propose(command(DecisionKind.REVOCATION))).then(right)
+    anew = given(*told, by(CLERK, right, NOW))
+    assert anew.state.returned == ()
+    anew.when(approve(right)).then(decision(DecisionKind.REVOCATION))
+
+
+def test_what_another_proposes_leaves_a_returned_proposal_to_its_proposer() -> None:
+    wrong, other = proposal(DecisionKind.REVOCATION), proposal(DecisionKind.SUSPENSION, proposal="title-0001.4")
+    told = [AWARDED, by(CLERK, wrong, NOW), by(CHIEF, returned(wrong), NOW)]
+    for officer, kind in ((THIRD, DecisionKind.REVOCATION), (CLERK, DecisionKind.SUSPENSION)):
+        more = by(officer, msgspec.structs.replace(other, kind=kind), NOW)
+        assert [one.proposal.fact for one in given(*told, more).state.returned] == [wrong]
+
+
+def test_the_proposer_withdraws_and_does_not_return() -> None:
+    open_ = proposal(DecisionKind.REVOCATION)
+    given(AWARDED, by(CLERK, open_, NOW)).when(returning(open_, officer=CLERK)).refused(NeedsSecondOfficer)
+
+
+def test_returning_needs_an_open_proposal_and_a_reason() -> None:
+    open_ = proposal(DecisionKind.REVOCATION)
+    given(AWARDED).when(returning(open_)).refused(NotFound)
+    given(AWARDED, by(CLERK, open_, NOW)).when(returning(open_, reason=" ")).refused(BadInput)
+    done = by(CHIEF, decision(DecisionKind.REVOCATION), NOW)
+    given(AWARDED, by(CLERK, open_, NOW), done).when(returning(open_)).refused(NotFound)
+
+
 # --- properties
 
 
@@ -433,6 +485,22 @@ def test_two_officers_and_the_same_digest(registry: Registry, title: str) -> Non
     check_log(registry)
 
 
+def test_returned_changed_and_approved(registry: Registry, title: str) -> None:
+    wrong = proposed(registry, title, deciding(DecisionKind.SUSPENSION, document_no="丽人社决〔2025〕1号"))
+    refused(
+        registry,
+        NeedsSecondOfficer,
+        lambda: registry.return_proposal(wrong.fact.proposal, "文号写错", officer=CLERK),
+    )
+    [back] = registry.return_proposal(wrong.fact.proposal, "文号写错", officer=CHIEF).returned
+    assert (back.proposal.fact.proposal, back.reason.reveal().text) == (wrong.fact.proposal, "文号写错")
+    assert registry.register.proposals() == []
+    refused(registry, NotFound, lambda: registry.approve(wrong.fact.proposal, wrong.fact.digest, officer=CHIEF))
+    assert registry.title(title).standing(None)[0] == "valid"
+    assert decided(registry, title, deciding(DecisionKind.SUSPENSION)).returned == ()
+    check_log(registry)
+
+
 def test_proposing_again_returns_that_very_proposal(registry: Registry, clock: Clock, title: str) -> None:
     one = proposed(registry, title, deciding(DecisionKind.REVOCATION, document_no="一号"))
     two = proposed(registry, title, deciding(DecisionKind.REVOCATION, document_no="二号"))
@@ -451,9 +519,14 @@ def test_proposing_again_returns_that_very_proposal(registry: Registry, clock: C
 
 def test_only_the_issuer_or_the_one_above_decides(registry: Registry, title: str) -> None:
     county = registry.award(awarding(person(2), authority=QINGTIAN), officer=CLERK)
-    for stream, authority in ((county, JINYUN), (title, QINGTIAN), (county, "999999"), (county, "")):
+    for stream, authority, why in (
+        (county, JINYUN, Refused),
+        (title, QINGTIAN, Refused),
+        (county, "999999", Forbidden),
+        (county, "", Forbidden),
+    ):
         told = deciding(DecisionKind.REVOCATION, authority=authority)
-        refused(registry, Refused, lambda stream=stream, told=told: proposed(registry, stream, told))
+        refused(registry, why, lambda stream=stream, told=told: proposed(registry, stream, told))
     for authority in (QINGTIAN, CITY):
         proposed(registry, county, deciding(DecisionKind.REVOCATION, authority=authority))
     check_log(registry)

@@ -32,7 +32,7 @@ def recorded(fact: Fact) -> Recorded[Any]:
 
 
 def test_the_streams_are_loaded() -> None:
-    assert set(streams.KINDS) == {"holder", "title", "paper", "reference"}
+    assert set(streams.KINDS) == {"holder", "title", "paper", "officer", "request", "keyset", "reference"}
 
 
 @pytest.mark.parametrize("name", sorted({*FACTS, *UPCASTS}))

@@ -25,13 +25,16 @@ from registry.errors import (
 )
 from registry.log.facts import Private
 from registry.paper.application import (
+    APPLICATIONS,
     PaperApproved,
     PaperRefused,
+    PaperReturned,
     PaperRules,
     PaperSubmitted,
     approve,
     content_digest,
     refuse,
+    return_,
     submit,
 )
 from registry.paper.evidence import MAX_BYTES, describe, fetch
@@ -77,6 +80,7 @@ SUBMITTED = PaperSubmitted(
 APPROVED, REFUSED = PaperApproved(title="title-0001"), PaperRefused(
     holder="holder-0001", reason=Private(Reason("看不清", "salt"))
 )  # fmt: skip
+RETURNED = PaperReturned(holder="holder-0001", reason=Private(Reason("看不清", "salt")))
 
 
 def submitting(
@@ -181,6 +185,65 @@ def test_a_refusal_has_a_reason() -> None:
         given(SUBMITTED, by(CHIEF, closing)).when(lambda state: refuse(state, "x", salt="s")).refused(WrongState)
 
 
+def returning(officer: str = CHIEF, reason: str = " 看不清 ") -> Callable[[Any], Any]:
+    return lambda state: return_(state, reason, officer=officer, salt="salt")
+
+
+def test_a_returned_application_is_submitted_changed_and_approved() -> None:
+    given(SUBMITTED).when(returning()).then(RETURNED)
+    told = [SUBMITTED, by(CHIEF, RETURNED)]
+    back = given(*told)
+    assert (back.state.state, back.state.reason, back.state.decided_by) == ("returned", RETURNED.reason, CHIEF)
+    back.when(approving()).refused(WrongState)
+    back.when(returning()).refused(WrongState)
+    better = (describe(PDF + b"better", "scan"),)
+    changed = msgspec.structs.replace(
+        SUBMITTED, evidence=better, digest=content_digest("holder-0001", AWARD, PAPER, better)
+    )
+    back.when(submitting(evidence=better)).then(changed)
+    anew = given(*told, changed)
+    assert (anew.state.state, anew.state.reason, anew.state.decided_by) == ("open", None, None)
+    anew.when(submitting(evidence=better)).then()
+    anew.when(submitting()).refused(WrongState)
+    anew.when(approving()).refused(NeedsSecondOfficer)
+    anew.when(approving(digest=changed.digest)).then(APPROVED)
+    anew.when(approving(CLERK, changed.digest)).refused(NeedsSecondOfficer)
+
+
+def test_a_returned_application_unchanged_is_no_fact() -> None:
+    """It is still to be changed. What was changed may be the employer alone, which the digest does not cover."""
+    back = given(SUBMITTED, by(CHIEF, RETURNED))
+    back.when(submitting()).then()
+    other = msgspec.structs.replace(SUBMITTED, employer=Private("丽水市某某设计院"))
+    employer = "丽水市某某设计院"
+    wanted = lambda state: submit("holder-0001", AWARD, PAPER, EVIDENCE, employer, PaperRules(), state)  # noqa: E731
+    back.when(wanted).then(other)
+    given(SUBMITTED).when(wanted).then()
+
+
+def test_a_returned_application_keeps_to_the_rules() -> None:
+    back = given(SUBMITTED, by(CHIEF, RETURNED))
+    back.when(submitting(but(awarded_on=date(2008, 1, 1)), PaperOrigin("n", None))).refused(Refused)
+    back.when(submitting(evidence=())).refused(BadInput)
+
+
+def test_a_returned_application_can_be_refused() -> None:
+    given(SUBMITTED, by(CHIEF, RETURNED)).when(lambda state: refuse(state, "看不清", salt="salt")).then(REFUSED)
+
+
+def test_returning_needs_another_officer_a_reason_and_an_open_application() -> None:
+    given(SUBMITTED).when(returning(CLERK)).refused(NeedsSecondOfficer)
+    given(SUBMITTED).when(returning(reason=" ")).refused(BadInput)
+    for closing in (APPROVED, REFUSED):
+        given(SUBMITTED, by(CHIEF, closing)).when(returning()).refused(WrongState)
+
+
+def test_only_a_returned_application_is_submitted_again() -> None:
+    for told in ([], [APPROVED], [REFUSED]):
+        with pytest.raises(CorruptHistory):
+            given(SUBMITTED, *told, SUBMITTED)
+
+
 @for_all(st.text(min_size=1, max_size=9), st.dates(date(1980, 1, 1), date(2007, 12, 31)), st.binary(max_size=9))
 def test_submitting_again_is_never_a_fact(number: str, awarded_on: date, content: bytes) -> None:
     award, evidence = but(number=number, awarded_on=awarded_on), (describe(PDF + content, "scan"),)
@@ -271,6 +334,26 @@ def test_refused_then_applied_again(registry: Registry, clock: Clock) -> None:
     assert registry.approve_paper(second.id, second.fact.digest, officer=CHIEF).state == "approved"
     states = {one.application: one.state for one in registry.register.papers()}
     assert states == {first.id: "refused", second.id: "approved"}
+    check_log(registry)
+
+
+def test_returned_changed_and_approved(registry: Registry) -> None:
+    """The same application: one stream, one place in the queue, with the scans of both submissions kept."""
+    first = registry.submit_paper(paper_of_1998(person(5)), ISSUED, scans(), officer=CLERK)
+    refused(registry, NeedsSecondOfficer, lambda: registry.return_paper(first.id, "看不清", officer=CLERK))
+    registry.return_paper(first.id, "扫描件看不清", officer=CHIEF)
+    [row] = registry.register.papers()
+    assert (row.application, row.state) == (first.id, "returned")
+    refused(registry, WrongState, lambda: registry.approve_paper(first.id, first.fact.digest, officer=CHIEF))
+    again = registry.submit_paper(paper_of_1998(person(5)), ISSUED, scans(b"sharp"), officer=THIRD)
+    assert (again.id, again.state, again.submitted_by) == (first.id, "open", THIRD)
+    assert len(evidence_files(registry)) == 2
+    refused(registry, NeedsSecondOfficer, lambda: registry.approve_paper(first.id, first.fact.digest, officer=CHIEF))
+    refused(registry, NeedsSecondOfficer, lambda: registry.approve_paper(again.id, again.fact.digest, officer=THIRD))
+    done = registry.approve_paper(again.id, again.fact.digest, officer=CLERK)
+    assert done.title
+    assert len(registry.register.papers()) == 1
+    assert registry.log.streams_of(APPLICATIONS) == [first.id]
     check_log(registry)
 
 

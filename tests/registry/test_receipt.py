@@ -23,6 +23,7 @@ from registry.terms import Status
 from registry.titles.decisions import DecisionKind
 from registry.titles.state import Certificate
 from tests.people import CLERK, Clock, awarding, decided, deciding, person, settable
+from tests.rotating import rotate
 
 Parts = dict[str, Any]
 
@@ -150,7 +151,7 @@ def test_it_holds_after_the_key_was_rotated(
     data, keys = receipt_of(registry, certificate), registry.tlog.keys()
     clock.forward(days=1)
     own = Registry.open(registry.folder.path, passphrase, clock)  # the other tests keep the keys that they share
-    own.custody.rotate(Purpose.CHECKPOINT, clock.now)
+    rotate(own.custody, Purpose.CHECKPOINT, clock.now)
     assert len(own.tlog.keys()) == len(keys) + 1
     verify_receipt(data, own.tlog.keys())
     fresh = receipt_of(own, certificate)

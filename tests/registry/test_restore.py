@@ -33,6 +33,7 @@ from tests.audit_life import bytes_of
 from tests.check_log import check_log
 from tests.conftest import CONFIG
 from tests.people import BEGIN, CLERK, Clock, awarding, decided, deciding, person, settable
+from tests.people import found as found_town
 from tests.registry.test_backup import contents, killed_at, operations
 
 KILLS = 12
@@ -432,6 +433,7 @@ def test_killed_at_any_moment_there_is_the_old_folder_or_the_new(days: Days) -> 
 def test_a_log_that_follows_another_comes_back_with_it(tmp_path: Path, passphrase: bytes, clock: Clock) -> None:
     """Both logs are in the backup, and what was signed last by the second one is what a copy must reach."""
     registry = Registry.create(tmp_path / "data", passphrase, CONFIG, clock)
+    found_town(registry)
     registry.award(awarding(person(1)), officer=CLERK)
     registry.tlog.sequence()
     registry.tlog.outside.write_bytes(b"damaged")

@@ -32,12 +32,14 @@ from tests.people import (
     correcting,
     decided,
     deciding,
+    found,
     paper_of_1998,
     person,
     proposed,
     scans,
     settable,
 )
+from tests.rotating import rotate
 
 DECISIONS = {
     DecisionKind.REVOCATION: Status.REVOKED,
@@ -186,6 +188,7 @@ def test_a_token_cut_or_lengthened(registry: Registry, certificate: Certificate)
 def test_a_token_of_another_registry(tmp_path: Any, registry: Registry, clock: Clock, passphrase: bytes) -> None:
     """A genuine token of a registry with other keys is none of ours, even for the same person and title."""
     other = Registry.create(tmp_path / "other", passphrase, registry.config, clock)
+    found(other)
     stream = other.award(awarding(person(1)), officer=CLERK)
     theirs = other.issue(stream, settable, officer=CLERK)
     assert other.verifier.check_token(token_of(theirs)).status == "valid"
@@ -247,12 +250,13 @@ def test_a_signature_for_another_purpose(registry: Registry, certificate: Certif
 def test_a_key_rotated_by_another_process(tmp_path: Any, registry: Registry, clock: Clock, passphrase: bytes) -> None:
     """The open verifier knows the new key at once, and still the old one: a genuine token is never called forged."""
     writer = Registry.create(tmp_path / "own", passphrase, registry.config, clock)
+    found(writer)
     reader = Registry.open(tmp_path / "own", passphrase, clock)
     stream = writer.award(awarding(person(1)), officer=CLERK)
     old = writer.issue(stream, settable, officer=CLERK)
     assert reader.verifier.check_token(token_of(old)).status == "valid"
     clock.forward(days=30)
-    writer.custody.rotate(Purpose.E_CERTIFICATE, clock.now)
+    rotate(writer.custody, Purpose.E_CERTIFICATE, clock.now)
     decided(writer, stream, correcting(writer.title(stream), specialty="给水排水"))
     new = writer.issue(stream, settable, officer=CLERK)
     assert new.kid != old.kid
