@@ -5,7 +5,8 @@
                                 the same of a log that follows the first, with what it follows (predecessor)
     config.json, keys/…         settings; the keys as they lie, under the passphrase
     evidence/…                  scans, sealed
-    answers/…                   the answers given, month by month
+    answers/…, looks/…          the answers given and the looks taken, month by month
+    accounts.db, oidc.json      who can sign in, as hashes; the providers, without their secrets
     manifest.json               name, size and SHA-256 of each, and what the copy holds
     manifest.sha256             the SHA-256 of manifest.json, as sha256sum writes it
 
@@ -36,8 +37,8 @@ REQUIRED = ("registry.db", "config.json", "keys/keys.json", "keys/secrets.bin", 
 _MOST_MANIFEST = 256 * 1024**2  # bytes; a million scans
 _CHUNK = 1024**2
 _NAME = re.compile(
-    r"registry\.db|config\.json|log/policy|log/(?:[2-9]/)?(?:checkpoint|checkpoints|predecessor)|keys/[\w-][\w.-]{0,120}"
-    r"|evidence/[\w-][\w.-]{0,150}|answers/[\w-][\w.-]{0,120}",
+    r"registry\.db|config\.json|accounts\.db|oidc\.json|log/policy|log/(?:[2-9]/)?(?:checkpoint|checkpoints|predecessor)|keys/[\w-][\w.-]{0,120}"
+    r"|evidence/[\w-][\w.-]{0,150}|(?:answers|looks)/[\w-][\w.-]{0,120}",
     re.ASCII,
 )
 _WHOLE = "换用另一份完整的备份文件；不要拆开或重新打包"

@@ -84,12 +84,13 @@ def _copy(folder: Folder, path: Path) -> Folder:
     for name in names:  # (3)
         _copy_file(folder.keys / name, copy.keys / name)
     _copy_file(folder.config, copy.config)
-    for file in _files(folder.path / "answers"):
-        _copy_answers(file, copy.path / file.relative_to(folder.path))
+    doors = [file for name in ("accounts.db", "oidc.json") if (file := folder.path / name).is_file()]
+    for file in (*doors, *_files(folder.answers), *_files(folder.looks)):
+        _copy_either(file, copy.path / file.relative_to(folder.path))
     return copy
 
 
-def _copy_answers(file: Path, target: Path) -> None:
+def _copy_either(file: Path, target: Path) -> None:
     if file.name.endswith(_BESIDE):
         return
     target.parent.mkdir(exist_ok=True, mode=0o700)

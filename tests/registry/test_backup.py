@@ -19,14 +19,17 @@ from typing import Any
 
 import pytest
 
+from api.signin.accounts import Accounts
 from keys.errors import KeysError
 from registry.audit import verify_live
 from registry.backup import Manifest, back_up, read_archive
 from registry.errors import BadInput, RegistryError
+from registry.looks import LookLog, Purpose
+from registry.register.register import Query
 from registry.service import Registry
 from tests.audit_life import bytes_of, damage, live_through, stored_rows
 from tests.check_log import check_log
-from tests.people import BEGIN, CLERK, Clock, awarding, paper_of_1998, person, scans
+from tests.people import BEGIN, CHIEF, CLERK, Clock, awarding, paper_of_1998, person, scans
 
 KILLS = 16
 
@@ -143,6 +146,17 @@ def test_answers_given_go_with_it(target: Path, town: Registry, passphrase: byte
         taken(town, target, passphrase)
     with closing(sqlite3.connect(unpacked(target, tmp_path / "copy") / "answers" / "2026-03.db")) as copy:
         assert copy.execute("SELECT said FROM answers").fetchall() == [("valid",)]
+
+
+def test_looks_and_accounts_go_with_it(target: Path, town: Registry, passphrase: bytes, tmp_path: Path) -> None:
+    [(row, _)] = town.looking.search(Query(), actor=CLERK, purpose=Purpose.SEARCH, door="cli", limit=1).rows
+    with closing(Accounts.of(town)) as accounts:
+        accounts.enrol(CLERK, by=CHIEF)
+        taken(town, target, passphrase)
+    copy = unpacked(target, tmp_path / "copy")
+    assert [one.stream for one in LookLog(copy / "looks").about(row.holder)] == [row.title]
+    with closing(sqlite3.connect(copy / "accounts.db")) as store:
+        assert store.execute("SELECT count(*) FROM enrolments").fetchone() == (1,)
 
 
 # others write meanwhile
