@@ -186,7 +186,7 @@ class Erasing(msgspec.Struct, frozen=True):
             title = unit.state(TITLES, stream) if stream.startswith(TITLES.prefix + "-") else None
             paper = unit.state(APPLICATIONS, stream) if stream.startswith(APPLICATIONS.prefix + "-") else None
             yield from (f"提议 {one.fact.proposal}" for one in (title.proposals if title else ()))
-            if paper and paper.state == "open":
+            if paper and paper.state in ("open", "returned"):
                 yield f"换发申请 {stream}"
         for stream in self.log.streams_of(REQUESTS):
             request = unit.state(REQUESTS, stream)

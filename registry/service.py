@@ -37,6 +37,7 @@ from registry.log.log import KnownAt, Log
 from registry.log.unit import Unit
 from registry.looking import Looking
 from registry.looks import LookLog
+from registry.officers.officer import stream_of
 from registry.paper.application import APPLICATIONS, Application, PaperRules
 from registry.paper.application import refuse as refuse_paper
 from registry.paper.application import return_ as return_application
@@ -77,6 +78,7 @@ class Registry:
         self.register = Register(folder.register, self.log)
         self.answers = AnswerLog(folder.answers)
         self.authorising = Authorising(self.log, self.catalogue)
+        self.log.rests_on = stream_of
         self.appointing = Appointing(self.log, self.authorising, self.catalogue)
         self.looks = LookLog(folder.looks)
         self.looking = Looking(self.log, self.register, self.authorising, self.looks, clock)
@@ -177,13 +179,14 @@ class Registry:
         Raise ListRefused with every row error, BadInput for a file that cannot be read as a list.
         """
         self.catalogue.authority(authority)
-        self.authorising.require(officer, Permission.CHECK_LIST if dry_run else Permission.AWARD, authority)
+        right = Permission.CHECK_LIST if dry_run else Permission.AWARD
         return import_rows(
             self.log,
             path,
             authority=authority,
             document=document,
             officer=officer,
+            authorise=lambda: self.authorising.require(officer, right, authority),
             catalogue=self.catalogue,
             today=self.today,
             dry_run=dry_run,

@@ -38,18 +38,20 @@ def import_rows(
     authority: str,
     document: str,
     officer: str,
+    authorise: Callable[[], object],
     catalogue: Catalogue,
     today: date,
     dry_run: bool,
     progress: Callable[[int], None] | None,
 ) -> ImportReceipt:
-    """Award every row or none. Raise ListRefused with the errors of all rows (at most 5,000 are listed).
+    """Award every row or none, if `authorise` lets it. Raise ListRefused with the row errors, at most 5,000.
 
     The rows are checked, sealed and laid by outside the log; one short transaction then appends them.
     """
     digest = file_digest(path)
 
     def body(unit: Unit) -> ImportReceipt:
+        authorise()
         errors, counts, awarding = list[RowError](), [0, 0, 0], Awarding(unit)
         rows = read_list(path, authority=authority, document=document, catalogue=catalogue, today=today)
         for row in rows:

@@ -78,7 +78,9 @@ class Rehearsed(Exception):
 class Log:
     """The log of one registry. `vault` None: personal fields stay sealed and nothing can be appended.
 
-    `gate` is asked before anything is looked up or appended; it raises if this copy must not be relied on.
+    `gate` is asked before anything is looked up or appended; it raises if this copy must not be relied on. `rests_on`
+    names the stream on which an actor's right to write rests: what a unit recorded counts only if that stream stands at
+    its end as at its beginning, else the unit runs again.
     """
 
     def __init__(self, path: Path, vault: Vault | None, clock: Callable[[], datetime] = utc_now) -> None:
@@ -89,6 +91,7 @@ class Log:
         self.recorder = cast("LogRecorder", self._store.recorder)
         self.vault, self.clock, self.path = vault, clock, path
         self.gate: Callable[[], None] = _open_gate
+        self.rests_on: Callable[[str], str | None] = _on_nothing
         self.rehearsing = False  # a rehearsal appends nothing: what passes every check raises Rehearsed
         self._kept: dict[str, Loaded] = {}
 
@@ -266,6 +269,11 @@ class Log:
 
 def _open_gate() -> None:
     """Nothing stands in the way."""
+
+
+def _on_nothing(_: str) -> str | None:
+    """Whoever acts may."""
+    return None
 
 
 def as_known(events: Iterable[Recorded[Any]], known_at: KnownAt | None) -> Iterable[Recorded[Any]]:

@@ -64,13 +64,15 @@ _CLAIMED = """
 SELECT (SELECT max(rowid) FROM stored_events), rowid, * FROM stored_events
 WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
 """
+_VERSION = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"
 _WITH = "SELECT DISTINCT originator_id FROM stored_events WHERE topic=?"
 
 
 class Changes(NamedTuple):
     """What one write does, all of it or nothing: events, claims taken and released, data keys made and destroyed.
 
-    It rests on the data keys in `relied`, which must still be there, and on `head`, if it is one, being the newest.
+    It rests on the data keys in `relied`, which must still be there, on `head`, if it is one, being the newest, and on
+    a stream, if one is named in `rests`, standing at that version.
     """
 
     events: Sequence[StoredEvent]
@@ -80,6 +82,7 @@ class Changes(NamedTuple):
     destroyed: Sequence[tuple[str]] = ()
     relied: Sequence[str] = ()
     head: int | None = None
+    rests: tuple[str, int] | None = None
 
 
 class LogRecorder(SQLiteApplicationRecorder):
@@ -166,7 +169,7 @@ class LogRecorder(SQLiteApplicationRecorder):
         changes = Changes(stored_events, **kwargs)
         rows = [(e.originator_id, e.originator_version, e.topic, e.state) for e in changes.events]
         with self._writing() as c:
-            _require_unchanged(c, changes.relied, changes.head)
+            _require_unchanged(c, changes.relied, changes.head, changes.rests)
             c.executemany(self.insert_events_statement, rows)
             last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
             c.executemany("DELETE FROM claims WHERE scope=? AND key=? AND stream=?", changes.released)
@@ -198,10 +201,10 @@ class LogRecorder(SQLiteApplicationRecorder):
         """Whether this connection has something staged; then its reads see that too."""
         return getattr(self._local, "staging", False)
 
-    def insert_staged(self, relied: Sequence[str] = ()) -> range:
+    def insert_staged(self, relied: Sequence[str] = (), rests: tuple[str, int] | None = None) -> range:
         """Append everything staged, in one short transaction; claims go in sorted. Return the positions.
 
-        Raise Overtaken if one of the data keys that it rests on was destroyed.
+        Raise Overtaken if what it rests on (see Changes) is no longer so.
         """
         with self._writing() as c:
             count = c.execute("SELECT count(*) FROM staged_events").fetchone()[0]
@@ -209,7 +212,7 @@ class LogRecorder(SQLiteApplicationRecorder):
             last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
             c.execute("INSERT INTO claims SELECT * FROM staged_claims ORDER BY scope, key")
             c.execute("INSERT INTO data_keys SELECT * FROM staged_keys ORDER BY holder")
-            _require_unchanged(c, relied, None)  # those that were laid by are in by now
+            _require_unchanged(c, relied, None, rests)  # those that were laid by are in by now
         return range(last - count + 1, last + 1)
 
     def drop_staged(self) -> None:
@@ -301,8 +304,7 @@ class LogRecorder(SQLiteApplicationRecorder):
 
     def version(self, stream: str) -> int:
         """The newest version of a stream; 0 when there is none."""
-        newest = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"
-        return int(self._select(newest, (stream,))[0][0] or 0)
+        return int(self._select(_VERSION, (stream,))[0][0] or 0)
 
     def streams_of(self, prefix: str) -> list[str]:
         """The streams whose ids begin so, in order."""
@@ -347,12 +349,16 @@ class LogRecorder(SQLiteApplicationRecorder):
             raise _unreadable(error) from error
 
 
-def _require_unchanged(c: sqlite3.Connection, relied: Sequence[str], head: int | None) -> None:
+def _require_unchanged(
+    c: sqlite3.Connection, relied: Sequence[str], head: int | None, rests: tuple[str, int] | None
+) -> None:
     for holder in relied:
         if c.execute("SELECT 1 FROM data_keys WHERE holder=?", (holder,)).fetchone() is None:
             raise Overtaken(f"the data key of {holder} was destroyed meanwhile")
     if head is not None and head != (c.execute("SELECT max(rowid) FROM stored_events").fetchone()[0] or 0):
         raise Overtaken("another writer came between")
+    if rests is not None and rests[1] != (c.execute(_VERSION, rests[:1]).fetchone()[0] or 0):
+        raise Overtaken(f"{rests[0]} has moved on")
 
 
 def _unreadable(error: sqlite3.DatabaseError) -> Unavailable:

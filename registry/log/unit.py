@@ -40,6 +40,8 @@ class Unit:
         self._relied: set[str] = set()
         self._destroyed: list[tuple[str]] = []
         self._head: int | None = None
+        behind = log.rests_on(actor)
+        self._rests = (behind, log.recorder.version(behind)) if behind else None
         self._staging = False
         self._mapper = FactMapper()
 
@@ -172,7 +174,7 @@ class Unit:
         taken = [(*claim, stream) for claim, stream in self._taken.items()]
         released = [(*claim, stream) for claim, stream in self._released.items()]
         relied = sorted(self._relied)
-        return Changes(self._events, taken, released, self._new_keys, self._destroyed, relied, self._head)
+        return Changes(self._events, taken, released, self._new_keys, self._destroyed, relied, self._head, self._rests)
 
     def _stage(self) -> None:
         self._staging = True
@@ -186,7 +188,7 @@ class Unit:
         if self._staging:
             if self._events:
                 self._stage()
-            self.log.recorder.insert_staged(sorted(self._relied))
+            self.log.recorder.insert_staged(sorted(self._relied), self._rests)
         elif self._events:
             events, *rest = self._changes()
             self.log.recorder.insert_events(events, **dict(zip(Changes._fields[1:], rest, strict=True)))

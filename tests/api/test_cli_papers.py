@@ -121,7 +121,7 @@ def test_the_one_who_submits_does_not_approve_and_a_refusal_says_why(cli: Cli) -
     cli.refused("paper", "approve", name, "--digest", "0" * 64, *CHIEF, code="needs-second-officer", says="不一致")
     cli.refused("paper", "refuse", name, "--reason", " ", *CHIEF, code="bad-input")
     assert "扫描不清" in cli.ok("paper", "refuse", name, "--reason", "扫描不清", *CHIEF).stdout
-    cli.refused("paper", "approve", name, *CHIEF, code="wrong-state", says="退回")
+    cli.refused("paper", "approve", name, *CHIEF, code="wrong-state", says="不予换发")
 
 
 def test_a_title_that_the_reference_data_does_not_know_is_pointed_out(cli: Cli) -> None:

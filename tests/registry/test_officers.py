@@ -338,3 +338,24 @@ def test_a_holder_applies_for_themselves_only(registry: Registry) -> None:
 def test_another_process_opens_the_same_officers(made: tuple[Path, Custody], registry: Registry) -> None:
     with closing(Registry(Folder(registry.folder.path), made[1])) as other:
         assert [one.actor for one in other.appointing.all()] == sorted([CHIEF, CLERK, THIRD])
+
+
+def test_a_role_taken_away_between_the_check_and_the_append_does_not_count(
+    registry: Registry, second: Registry
+) -> None:
+    """The clerk was asked and found able; then the role went, in another process; then the award was to be appended."""
+    held = next(one for one in registry.appointing.officer(CLERK).grants if one.role is Role.CLERK)
+    asked = registry.authorising.require
+    taken_away = []
+
+    def asked_and_then(actor: str, permission: Any, about: str | None) -> Any:
+        found = asked(actor, permission, about)
+        if not taken_away:
+            taken_away.append(second.appointing.withdraw(held.id, PAPER, officer=CHIEF))
+        return found
+
+    registry.authorising.require = asked_and_then  # type: ignore[method-assign]
+    with pytest.raises(Forbidden):
+        registry.award(awarding(person(1)), officer=CLERK)
+    assert taken_away
+    check_log(registry)
