@@ -1,19 +1,28 @@
-"""What must hold of single facts beyond the fold: two officers, founded decisions, what was prepared is signed."""
+"""What must hold of single facts beyond the fold: two officers, founded decisions, what was prepared is signed.
+
+What concerns people is in `people`, key sets in `keysets`, who may record what in `roles`.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
+from registry.audit import keysets, people
 from registry.audit.certificates import signed
 from registry.audit.findings import Code, Finding
 from registry.holders.holder import Holder
+from registry.keyset.keyset import KeySetPublished, KeySets
 from registry.log.facts import Recorded
-from registry.paper.application import Application, PaperApproved
-from registry.titles.decisions import content_digest
+from registry.paper import application as papers
+from registry.paper.application import Application, PaperApproved, PaperRefused, PaperReturned, PaperSubmitted
+from registry.requests.request import DataRequest
+from registry.titles.decisions import PROPOSAL_LIFETIME, content_digest
 from registry.titles.events import (
     CertificateSigned,
     Decided,
     DecisionKind,
     DecisionProposed,
+    DecisionRefused,
+    DecisionReturned,
     TitleCorrected,
     TitleInvalidated,
     TitleReinstated,
@@ -45,8 +54,40 @@ def before(state: Any, name: str, event: Recorded[Any]) -> Iterator[Finding]:
     elif isinstance(fact, DecisionProposed) and fact.reason.get() is not None:
         if content_digest(event.stream, fact) != fact.digest:
             yield _at(event, Code.PROPOSAL_DIGEST, "提议的摘要与其内容不符")
-    elif isinstance(fact, PaperApproved) and isinstance(state, Application) and state.submitted_by == event.actor:
-        yield _at(event, Code.OFFICERS, "提交和批准是同一名经办人")
+    elif isinstance(fact, DecisionRefused | DecisionReturned):
+        yield from _closed(state, event)
+    elif isinstance(fact, PaperSubmitted | PaperApproved | PaperReturned | PaperRefused):
+        if state is None or isinstance(state, Application):  # else it cannot be folded
+            yield from _paper(state, event)
+    elif isinstance(fact, KeySetPublished):
+        if state is None or isinstance(state, KeySets):
+            yield from keysets.before(state, event)
+    else:
+        yield from people.before(state, event)
+
+
+def _closed(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
+    proposal = state.proposal(event.fact.proposal) if isinstance(state, Title) else None
+    if proposal is None:
+        yield _at(event, Code.DECISION, "不同意或退回的提议不存在")
+    elif isinstance(event.fact, DecisionReturned) and event.actor == proposal.proposed_by:
+        yield _at(event, Code.OFFICERS, "提议和退回是同一名经办人")
+
+
+def _paper(state: Application | None, event: Recorded[Any]) -> Iterator[Finding]:
+    fact = event.fact
+    if isinstance(fact, PaperSubmitted):
+        if papers.content_digest(fact.holder, fact.award, fact.paper, fact.evidence) != fact.digest:
+            yield _at(event, Code.PROPOSAL_DIGEST, "申请的摘要与其内容不符")
+        if state is not None and state.fact.holder != fact.holder:
+            yield _at(event, Code.HOLDER, "重新提交的是另一人的申请")
+        return
+    if state is None:
+        return  # it cannot be folded
+    if state.state != "open" and not (isinstance(fact, PaperRefused) and state.state == "returned"):
+        yield _at(event, Code.DECISION, f"申请已是 {state.state}，不能再作决定")
+    if isinstance(fact, PaperApproved | PaperReturned) and state.submitted_by == event.actor:
+        yield _at(event, Code.OFFICERS, "提交和批准（或退回）是同一名经办人")
 
 
 def _decided(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
@@ -64,14 +105,16 @@ def _decided(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
     )
     if not same or type(fact) is not wanted or getattr(fact, "award", None) != said.corrected:
         yield _at(event, Code.DECISION, "决定的内容与提议的内容不符")
+    for code, message in people.lapsed(proposal, event, PROPOSAL_LIFETIME):
+        yield _at(event, code, message)
     if event.actor == proposal.proposed_by:
         yield _at(event, Code.OFFICERS, "提议和批准是同一名经办人")
 
 
 def of_stream(stream: str, state: Any) -> Iterator[Finding]:
-    """What is wrong with whose stream this is: a holder's stream is named in all its facts."""
+    """What is wrong with whose stream this is: a person's stream is named in all its facts."""
     if isinstance(state, Holder) and state.id != stream:
-        message = "持证人流中登记的是另一持证人"
+        message = "流中登记的是另一人"
         yield Finding(code=Code.HOLDER, message=message, stream=stream, expected=stream, found=state.id)
 
 
@@ -81,6 +124,8 @@ def links(state: Any) -> list[str]:
         return [state.holder, *([state.application] if state.application else [])]
     if isinstance(state, Application):
         return [state.fact.holder, *([state.title] if state.title else [])]
+    if isinstance(state, DataRequest):
+        return [state.fact.holder]
     return []
 
 

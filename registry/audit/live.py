@@ -4,12 +4,14 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from registry.audit import keysets
 from registry.audit.checkpoints import KeptNotes, Keys, Watch, open_note, witnessed
 from registry.audit.compare import check_links, compare_claims, compare_rows, counts_of
 from registry.audit.findings import Code, Finding, Findings, Report
 from registry.audit.layout import CHECKPOINT, REFERENCE
 from registry.audit.order import Order
 from registry.audit.rebuild import Rebuild
+from registry.audit.roles import Roles
 from registry.audit.scratch import Scratch, kept_claims
 from registry.audit.tiling import Tiling
 from registry.audit.verify import opener
@@ -49,8 +51,9 @@ def _verify(registry: "Registry", head: int, published: bytes | None, frozen: st
         findings.add(Finding(code=Code.FROZEN, message=frozen))
     keys = Keys(registry.tlog.keys(), registry.tlog.cosigner_keys())
     with closing(Scratch()) as scratch:
-        order, count = _tree(registry, head, published, keys, findings)
-        _compare(registry, head, scratch, findings)
+        roles = Roles({one.code: one.parent for one in registry.catalogue.authorities})
+        order, count = _tree(registry, head, published, keys, findings, roles)
+        _compare(registry, head, scratch, findings, roles)
         counts = counts_of(scratch, order)
     return Report(
         what="live",
@@ -68,7 +71,7 @@ def _verify(registry: "Registry", head: int, published: bytes | None, frozen: st
 
 
 def _tree(
-    registry: "Registry", head: int, published: bytes | None, keys: Keys, findings: Findings
+    registry: "Registry", head: int, published: bytes | None, keys: Keys, findings: Findings, roles: Roles
 ) -> tuple[Order, int]:
     """The tree over the stored events, and how many kept checkpoints it agrees with."""
     tlog = registry.tlog
@@ -80,6 +83,7 @@ def _tree(
     order = Order(findings, size, Watch(iter(kept), findings), tiling, tlog.predecessor)
     for row in registry.log.recorder.rows_by_position(0, head):
         order.take(row)
+        roles.take(row)
     order.end()
     if newest:
         order.contain(newest)
@@ -96,12 +100,15 @@ def _reader(tiles: TileStore) -> Callable[[str], bytes | None]:
     return read
 
 
-def _compare(registry: "Registry", head: int, scratch: Scratch, findings: Findings) -> None:
+def _compare(registry: "Registry", head: int, scratch: Scratch, findings: Findings, roles: Roles) -> None:
     custody, log = registry.custody, registry.log
     index = custody.vault().blind_index
     first = 0 if registry.tlog.predecessor is None else 1
-    rebuild = Rebuild(scratch, findings, keyring=custody.keyring, key_of=opener(log), index=index, first=first)
+    rebuild = Rebuild(
+        scratch, findings, keyring=custody.keyring, key_of=opener(log), index=index, first=first, roles=roles
+    )
     rebuild.take_all(log.recorder.rows_by_stream(head))
+    keysets.compare(rebuild.keysets, custody.keyring, findings)
     check_links(scratch, findings)
     kept = (((scope, key), (stream,)) for scope, key, stream in kept_claims(log))
     compare_claims(scratch, kept, findings, identity=True)

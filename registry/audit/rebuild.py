@@ -17,13 +17,16 @@ from registry.audit import laws
 from registry.audit.certificates import certificates
 from registry.audit.findings import Code, Finding, Findings
 from registry.audit.layout import Row
+from registry.audit.roles import Roles
 from registry.audit.scratch import BATCH, Scratch
 from registry.catalogue.adoption import Adopted
 from registry.errors import CorruptHistory
 from registry.holders.holder import Holder
+from registry.keyset.keyset import KeySets
 from registry.log.facts import PRIVATE, Recorded
 from registry.log.kind import Kind
 from registry.log.mapper import decode, unseal
+from registry.officers.officer import Officer
 from registry.streams import kind_of
 from registry.titles.state import Title
 
@@ -43,7 +46,7 @@ class Rebuild:
     """Takes all streams in order, and fills a scratch database with what their states say.
 
     `key_of` opens personal fields; `index` makes the identity claims; `keyring` checks certificates (None: not at all);
-    `first` is the leaf index of the first event.
+    `first` is the leaf index of the first event; `roles` has seen the same events and tells who might record them.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class Rebuild:
         key_of: KeyOf | None = None,
         index: Callable[[str], str] | None = None,
         first: int = 0,
+        roles: Roles | None = None,
     ) -> None:
-        self._first = first
+        self._first, self._roles = first, roles
         self._scratch, self._findings, self._keyring, self._index = scratch, findings, keyring, index
         self._key_of = self._guarded(key_of) if key_of else None
         self._states: list[tuple[str, Any]] = []
         self.digests: tuple[str, ...] = ()
+        self.keysets: KeySets | None = None
 
     def take_all(self, rows: Iterable[Row], progress: Callable[[int], None] | None = None) -> None:
         """Take all events in order of stream and version; tell how many are done now and then."""
@@ -103,6 +108,9 @@ class Rebuild:
             if self._keyring:
                 for finding in laws.before(state, row[3], event):
                     self._findings.add(finding)
+            if self._roles:
+                for finding in self._roles.check(state, event):
+                    self._findings.add(finding)
             try:
                 state = kind.evolve(state, event)
             except CorruptHistory as error:
@@ -139,8 +147,21 @@ class Rebuild:
         if isinstance(state, Title) and self._keyring:
             for finding in certificates(state, self._keyring, self._first):
                 self._findings.add(finding)
-        if isinstance(state, Holder) and self._key_of and self._key_of(state.id) is None:
+        if isinstance(state, KeySets):
+            self.keysets = state
+        if isinstance(state, Holder | Officer):
+            self._judge_key(stream, erased=isinstance(state, Holder) and state.erased is not None)
+
+    def _judge_key(self, stream: str, *, erased: bool) -> None:
+        """Whoever was erased has no data key, and everybody else has one."""
+        without = self._key_of is not None and self._key_of(stream) is None
+        if without or erased:
             self._scratch.put_erased(stream)
+        if self._key_of is None or without == erased:
+            return
+        code = Code.ERASURE if erased else Code.KEY_MISSING
+        message = "个人信息已删除，数据密钥仍在" if erased else "没有数据密钥，而没有删除的决定"
+        self._findings.add(Finding(code=code, message=message, stream=stream))
 
 
 def _kind(stream: str) -> Kind[Any]:

@@ -4,7 +4,7 @@
 (2) the tree over all stored bytes has the size and root of the signed checkpoint, and of every one that was kept;
     every byte of the tiles follows from it
 (3) every event can be read; positions and versions have no gap
-(4) every stream folds; two officers stand behind every decision
+(4) every stream folds; two officers stand behind every decision, each in the role then; key sets follow each other
 (5) the claims that follow from the facts are the claims in the export
 (6) so are the rows of the register, and the figures of the statistics
 (7) every certificate's signature holds, over its digest, and over its content where that is open; the reference data
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from keys.keyring import Keyring
 from keys.vault import DataKey
+from registry.audit import keysets
 from registry.audit.checkpoints import KeptNotes, Keys, Watch, Witnessed, open_note, read_given, witnessed
 from registry.audit.compare import check_links, compare_claims, compare_rows, counts_of
 from registry.audit.declared import check_beside, check_manifest
@@ -27,9 +28,11 @@ from registry.audit.findings import Code, Findings, Report
 from registry.audit.layout import CHECKPOINT, CHECKPOINTS, PREDECESSOR, ROWS, TILES, Manifest
 from registry.audit.order import Order
 from registry.audit.rebuild import Rebuild
+from registry.audit.roles import Roles
 from registry.audit.scratch import Scratch, batches
 from registry.audit.statistics import Tally
 from registry.audit.tiling import Tiling
+from registry.catalogue.catalogue import load_catalogue
 from registry.log.log import Log
 from registry.proof.checkpoint import NoteKey
 from registry.proof.signers import cosigner_keys, log_keys
@@ -80,6 +83,7 @@ class _Verification:
         self.findings, self.scratch, self.pinned, self.beside = Findings(), scratch, pinned, beside
         self.files, self.progress = ExportFiles(directory, self.findings), progress
         self.policy = self.files.policy()
+        self.roles = Roles({one.code: one.parent for one in load_catalogue().authorities})
 
     def report(self, given: Sequence[Path]) -> Report:
         """Check everything and say what was found."""
@@ -136,7 +140,7 @@ class _Verification:
         watch = Watch(heapq.merge(kept, others, key=lambda one: one.size), findings)
         tiling = Tiling(self.files.tile, findings)
         order = Order(findings, newest.size if newest else None, watch, tiling, self.files.tile(PREDECESSOR))
-        for batch in batches(order.passing(self.files.events())):  # (3) positions
+        for batch in batches(self.roles.passing(order.passing(self.files.events()))):  # (3) positions
             self.scratch.put_events(batch)
             self.progress(order.size)
         order.end()
@@ -159,9 +163,11 @@ class _Verification:
             key_of=opener(self.beside.log) if self.beside else None,
             index=self.beside.custody.vault().blind_index if self.beside else None,
             first=order.first,
+            roles=self.roles,
         )
         events = self.scratch.events_by_stream()
         rebuild.take_all(events, lambda done: self.progress(order.size + done))  # (3) versions, (4), (7)
+        keysets.compare(rebuild.keysets, keyring, self.findings)
         return rebuild
 
     def _derived(self, order: Order) -> dict[str, int]:

@@ -150,27 +150,33 @@ def parse_vkey(text: str, kinds: tuple[int, ...], label: str = "") -> Key:
     return Key(name, raw[0], raw[1:], label)
 
 
+def raw_key(jwk: dict[str, Any]) -> list[bytes]:
+    """The parts of a public key. Its kid must be its own: the beginning of its thumbprint."""
+    members = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "AKP": ("alg", "kty", "pub")}[jwk["kty"]]
+    thumbprint = sha256(json.dumps({one: jwk[one] for one in members}, separators=(",", ":")).encode())
+    need(b32encode(thumbprint[:5]).decode().lower() == jwk["kid"], f"the kid {jwk['kid']} is not that of its key")
+    return [b64decode(jwk[one] + "==", altchars=b"-_") for one in members if one in ("x", "y", "pub")]
+
+
 def read_ring(data: bytes, origin: str) -> tuple[list[Key], dict[str, Any]]:
-    """keys.json: the keys that sign notes, and the certificate keys (JWK) by kid. Every kid must be its key's own."""
-    notes, certificates = list[Key](), dict[str, Any]()
+    """keys.json: the keys that sign notes, and every key (JWK) by kid."""
+    notes, ring = list[Key](), dict[str, Any]()
     for jwk in json.loads(data)["keys"]:
-        kid, use = jwk["kid"], (jwk["purpose"], jwk["kty"])
-        members = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "AKP": ("alg", "kty", "pub")}[jwk["kty"]]
-        thumbprint = sha256(json.dumps({one: jwk[one] for one in members}, separators=(",", ":")).encode())
-        need(b32encode(thumbprint[:5]).decode().lower() == kid, f"the kid {kid} is not that of its key")
+        kid, use, raw = jwk["kid"], (jwk["purpose"], jwk["kty"]), raw_key(jwk)
         need("d" not in jwk and type(jwk["nbf"]) is type(jwk["exp"]) is int, f"{kid} is private or has no times")
-        raw = [b64decode(jwk[one] + "==", altchars=b"-_") for one in members if one in ("x", "y", "pub")]
+        need(type(jwk.get("compromised_from")) in (int, type(None)), f"{kid}: since when is it compromised?")
         if use == ("e-certificate/1", "EC"):
-            certificates[kid] = (*map(int.from_bytes, raw), jwk["nbf"], jwk["exp"])
-            certificate_key(certificates[kid])
+            certificate_key(jwk)
         elif use in (("checkpoint/1", "OKP"), ("cosignature/1", "AKP")):
             notes.append(Key(origin, 1 if jwk["kty"] == "OKP" else 6, raw[0], kid, jwk["nbf"], jwk["exp"]))
             need(len(raw[0]) == (32 if jwk["kty"] == "OKP" else 1312), f"the key {kid} has a wrong length")
-    return notes, certificates
+        ring[kid] = jwk
+    return notes, ring
 
 
-def certificate_key(certificate: tuple[int, int, int, int]) -> ec.EllipticCurvePublicKey:
-    return ec.EllipticCurvePublicNumbers(certificate[0], certificate[1], ec.SECP256R1()).public_key()
+def certificate_key(jwk: dict[str, Any]) -> ec.EllipticCurvePublicKey:
+    x, y = map(int.from_bytes, raw_key(jwk))
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
 
 def open_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -297,8 +303,51 @@ LINE = re.compile(
 )
 
 
+class Offices(NamedTuple):
+    """Which officer held which role over which authority, after which position and up to which.
+
+    Nobody needed one before the registry was founded. `over` has each authority with those above it.
+    """
+
+    founded: float
+    held: dict[str, list[list[Any]]]
+    over: dict[str, set[str]]
+
+    def may(self, actor: str, roles: tuple[str, ...], authority: str, position: int) -> bool:
+        for role, at, _, since, until in self.held.get(actor, ()):
+            if (
+                since < position <= until
+                and role in roles
+                and (not authority or at in self.over.get(authority, (authority,)))
+            ):
+                return True
+        return position <= self.founded
+
+
+def read_offices(changes: list[tuple[int, bytes, bytes, bytes]], authorities: bytes) -> Offices:
+    """Roles as they were granted and withdrawn; what cannot be read is found where its stream is folded."""
+    founded, held, over = float("inf"), defaultdict[str, list[list[Any]]](list), dict[str, set[str]]()
+    above = {one["code"]: one["parent"] for one in json.loads(authorities)["authorities"]}
+    for code in above:
+        up, over[code] = code, set()
+        while up and up not in over[code]:
+            over[code].add(up)
+            up = above.get(up)
+    for position, stream, name, state in changes:
+        try:
+            fact, own = json.loads(state)["fact"], held[stream.decode().removeprefix("officer-")]
+            if name == b"role-granted/1":
+                own.append([fact["role"], fact["authority"], fact["grant"], position, float("inf")])
+                founded = min(founded, position) if fact["proposed_by"] == "system" else founded
+            for one in own if name == b"role-withdrawn/1" else ():
+                one[4] = min(one[4], position) if one[2] == fact["grant"] else one[4]
+        except DAMAGE:
+            continue
+    return Offices(founded, dict(held), over)
+
+
 class Share(NamedTuple):
-    """What every process must know: the export, where to lay lines by and in how many parts, the certificate keys.
+    """What every process must know: the export, where to lay lines by and in how many parts, the keys, the officers.
 
     `ahead` is the first leaf entry of a log that follows another: it commits to the last checkpoint of that one.
     """
@@ -306,19 +355,22 @@ class Share(NamedTuple):
     root: Path
     scratch: Path
     parts: int
-    certificates: dict[str, Any]
+    ring: dict[str, Any]
     ahead: tuple[bytes, ...] = ()
+    offices: Offices = Offices(float("inf"), {}, {})
 
 
-Taken = tuple[Findings, dict[int, tuple[bytes, str]], list[bytes]]
+Taken = tuple[Findings, dict[int, tuple[bytes, str]], list[bytes], list[tuple[int, bytes, bytes, bytes]]]
 
 
 def take_chunk(share: Share, offset: int, first: int, count: int, wanted: list[int]) -> Taken:
     """Hash the leaves of whole tiles of events, compare these tiles, lay the events by for the fold.
 
-    Return the roots of this chunk's beginnings up to the sizes asked for, with recorded times; and full tiles' roots.
+    Return the roots of this chunk's beginnings up to the sizes asked for, with recorded times; full tiles' roots; and
+    the events that change a role.
     """
     findings, parts, digest = Findings(), defaultdict[int, list[bytes]](list), hashlib.sha256
+    changes = list[tuple[int, bytes, bytes, bytes]]()
     entries = list(share.ahead if first == 0 else ())
     times = [b"" for _ in entries]
     with (share.root / "events.jsonl").open("rb") as source:
@@ -333,6 +385,8 @@ def take_chunk(share: Share, offset: int, first: int, count: int, wanted: list[i
         place = LEAF + cbor(0, int(position)) + TEXT[len(stream)] + stream + cbor(0, int(version))
         entries.append(place + TEXT[len(name)] + name + TEXT[len(at)] + at + DIGEST + digest(state).digest())
         times.append(at)
+        if name.startswith(b"role-") and stream.startswith(b"officer-"):
+            changes.append((int(position), stream, name, state))
         parts[crc32(stream) % share.parts].append(b" ".join((position, stream, version, name, state)) + b"\n")
     spread(share.scratch, "events", parts)
     leaves = [digest(b"\0" + entry).digest() for entry in entries]
@@ -345,7 +399,7 @@ def take_chunk(share: Share, offset: int, first: int, count: int, wanted: list[i
     for own in {*(size - first for size in wanted), len(entries)}:
         peaks = (levels[bit][(own >> bit) - 1] for bit in range(own.bit_length()) if own >> bit & 1)
         roots[first + own] = fold_root(peaks), times[own - 1].decode()
-    return findings, roots, levels[8] if len(levels) > 8 else []
+    return findings, roots, levels[8] if len(levels) > 8 else [], changes
 
 
 def spread(scratch: Path, kind: str, parts: dict[int, list[bytes]]) -> None:
@@ -383,6 +437,21 @@ paper-submitted/1 holder award paper evidence digest employer?
 paper-approved/1 title existing?
 paper-refused/1 holder reason
 reference-data-adopted/1 digest plans
+officer-registered/1 holder staff
+role-proposed/1 grant role authority document_no digest
+role-granted/1 grant role authority proposed_by
+role-refused/1 holder grant reason
+role-withdrawn/1 grant document_no
+erasure-proposed/1 holder proposal basis document_no authority digest
+erasure-refused/1 holder proposal reason
+holder-erased/1 proposal proposed_by basis document_no authority
+legal-hold-placed/1 hold document_no authority
+legal-hold-lifted/1 hold document_no
+data-request-made/1 holder kind text
+data-request-answered/1 holder outcome text
+decision-returned/1 holder proposal reason
+paper-returned/1 holder reason
+key-set-published/1 version document approvals
 """
 FIELDS = {
     name: ({one for one in fields if "?" not in one}, {one.rstrip("?") for one in fields})
@@ -392,7 +461,10 @@ FIELDS["state"] = (
     {"recorded_at", "actor", "command_id", "fact"},
     {"recorded_at", "actor", "command_id", "fact", "cause"},
 )
-SEALED = {"person", "name", "identity", "employer", "reason", "content"}
+SEALED = {"person", "name", "identity", "employer", "reason", "content", "staff", "text"}
+CLERK, APPROVER, OPERATOR, EITHER = ("clerk",), ("approver",), ("operator",), ("clerk", "approver")
+LIFETIME = timedelta(hours=72)
+SEALED_IN = {name: SEALED & known for name, (_, known) in FIELDS.items()}
 DECISIONS = {  # kind of proposal: the fact that follows, and from which statuses it may
     "revocation": ("title-revoked/1", "valid suspended invalidated"),
     "invalidation": ("title-invalidated/1", "valid suspended"),
@@ -407,10 +479,12 @@ def check(kind: str, value: dict[str, Any]) -> None:
     """Raise an error unless the fields are those of this kind; what is sealed must be base64, a version a number."""
     required, known = FIELDS[kind]
     need(required <= value.keys() <= known, "%s: a field is missing or unknown", kind)
-    for field in SEALED & value.keys():
-        a2b_base64(value[field], strict_mode=True)
+    for field in SEALED_IN[kind]:
+        if field in value:
+            a2b_base64(value[field], strict_mode=True)
     for award in ("award", "corrected"):
-        need(all(type(one) is str for one in value.get(award, {}).values()), "%s: an award of other than texts", kind)
+        if award in value:
+            need(all(type(one) is str for one in value[award].values()), "%s: an award of other than texts", kind)
     need(type(value.get("version", 1)) is int, "%s: the version is no number", kind)
 
 
@@ -441,29 +515,33 @@ def read_event(position: int, version: bytes, name: bytes, state: bytes) -> Even
 
 
 class Title:
-    """One title. A fact that cannot follow raises ValueError; what else must hold is told to `law`."""
+    """One title. A fact that cannot follow raises ValueError; what else must hold is told to `part`."""
 
-    def __init__(self, events: list[Event], law: Callable[..., None]) -> None:
-        first, self.law = events[0].fact, law
+    def __init__(self, stream: str, events: list[Event], part: "Part") -> None:
+        first, self.stream, self.part = events[0].fact, stream, part
+        self.law: Callable[..., None] = partial(part.law, stream)
         need(events[0].name == "title-awarded/1", f"{events[0].name} cannot come first")
         self.holder, self.award, self.awarded = first["holder"], first["award"], first["award"]
         self.paper, self.application = "paper" in first, first.get("application")
         self.status, self.status_from = "valid", None
         self.numbers = {f"{self.award['authority']}|{self.award['number']}"}
-        self.decisions, self.proposals, self.certificates = 0, dict[str, Event](), list[tuple[Event, Event | None]]()
+        self.proposals, self.certificates = dict[str, Event](), list[tuple[Event, Event | None]]()
+        part.right(stream, events[0], APPROVER if self.application else CLERK, self.award["authority"])
         for event in events[1:]:
             self.take(event, event.fact, event.name)
 
     def take(self, event: Event, fact: dict[str, Any], name: str) -> None:
         holder = fact.get("holder", self.holder)
-        self.law(holder == self.holder, "%s is of another holder: %s", name, holder)
+        self.law(holder in (self.holder, self.stream), "%s is of another holder: %s", name, holder)
         if name == "paper-matched/1":
             self.paper, self.application = True, fact["application"]
         elif name == "decision-proposed/1":
             self.law((fact["kind"] == "correction") == ("corrected" in fact), "only a correction says what is right")
+            self.part.right(self.stream, event, EITHER, fact["authority"])
             self.proposals[fact["proposal"]] = event
         elif name == "certificate-prepared/1":
             need(fact["version"] == len(self.certificates) + 1, "the version of a certificate does not follow")
+            self.part.right(self.stream, event, EITHER, self.award["authority"])
             self.certificates.append((event, None))
         elif name.startswith("certificate-signed/"):
             need(0 < fact["version"] <= len(self.certificates), f"version {fact['version']} was signed, never prepared")
@@ -473,18 +551,18 @@ class Title:
         else:
             need(fact.get("proposal") in self.proposals, f"{name}: it cannot follow, or nobody proposed it")
             proposal = self.proposals.pop(fact["proposal"])
-            if name != "decision-refused/1":
-                self.decisions += 1
+            withdrawn = name == "decision-refused/1" and event.actor == proposal.actor
+            self.part.right(self.stream, event, EITHER if withdrawn else APPROVER, proposal.fact["authority"])
+            if name == "decision-returned/1":
+                self.law(event.actor != proposal.actor, "one officer proposed and returned %s", fact["proposal"])
+            elif name != "decision-refused/1":
                 self.decide(event, fact, proposal)
 
     def decide(self, event: Event, fact: dict[str, Any], proposal: Event) -> None:
         """Another officer carried out exactly what was proposed, and the title stood so that it could follow."""
         name, standing = DECISIONS[proposal.fact["kind"]]
-        same = all(fact[field] == proposal.fact[field] for field in ("effective_on", "document_no", "authority"))
-        same = same and fact["proposed_by"] == proposal.actor and fact.get("award") == proposal.fact.get("corrected")
-        place = f"the decision at position {event.position} ({event.name})"
-        self.law(same and event.name == name, f"{place} is not what was proposed")
-        self.law(event.actor != proposal.actor, f"{place}: one officer proposed and approved")
+        same = event.name == name and fact.get("award") == proposal.fact.get("corrected")
+        place = self.part.second(self.stream, event, proposal, same, "effective_on document_no authority")
         self.law(self.status in standing.split(), f"{place} cannot follow on a title that is {self.status}")
         if "award" in fact:
             self.award = fact["award"]
@@ -506,9 +584,10 @@ class Title:
 class Part:
     """What one part of all streams gives: claims and rows to compare, links to other streams, figures, findings."""
 
-    def __init__(self, certificates: dict[str, Any], ahead: int) -> None:
-        self.findings, self.figures, self.certificates, self.ahead = Findings(), Figures(), certificates, ahead
-        self.keys = {kid: certificate_key(one) for kid, one in certificates.items()}
+    def __init__(self, share: Share) -> None:
+        self.findings, self.figures, self.ring, self.ahead = Findings(), Figures(), share.ring, len(share.ahead)
+        self.keys = {kid: certificate_key(one) for kid, one in self.ring.items() if one["purpose"] == "e-certificate/1"}
+        self.offices = share.offices
         self.claims, self.rows, self.links = list[bytes](), list[bytes](), list[tuple[str, str]]()
 
     def law(self, stream: str, holds: object, what: str, *about: object) -> None:
@@ -516,12 +595,34 @@ class Part:
         if not holds:
             self.findings.add(EVENT, stream, what % about)
 
+    def right(self, stream: str, event: Event, roles: tuple[str, ...], authority: str = "") -> None:
+        """Whoever recorded it held one of these roles then: over this authority, one above it, or (none named) any."""
+        if not self.offices.may(event.actor, roles, authority, event.position):
+            said = f"{event.name} at position {event.position}: {event.actor} was no {' or '.join(roles)} then"
+            self.findings.add(EVENT, stream, f"{said} over {authority or 'anything'}")
+
+    def second(self, stream: str, event: Event, proposal: Event, same: bool, fields: str, *others: str) -> str:
+        """Another officer carried out exactly what was proposed, in time. Return the place."""
+        fact, place = event.fact, f"the decision at position {event.position} ({event.name})"
+        same = same and all(fact[field] == proposal.fact[field] for field in fields.split())
+        self.law(stream, same and fact["proposed_by"] == proposal.actor, f"{place} is not what was proposed")
+        self.law(stream, event.actor not in (proposal.actor, *others), f"{place}: one officer proposed and approved")
+        self.law(stream, event.at - proposal.at <= LIFETIME, f"{place}: the proposal had lapsed")
+        self.figures["decisions",] += 1
+        return place
+
+    def digest(self, stream: str, fact: dict[str, Any], fields: str, **more: str) -> None:
+        told = {field: (fact | more)[field] for field in sorted(fields.split())}
+        same = sha256(_dump(told).encode()).hex() == fact["digest"]
+        self.law(stream, same, "the digest is not that of the application, or of what was proposed")
+
     def take(self, stream: str, events: list[Event]) -> None:
         """Fold one stream; raise ValueError where a fact cannot follow."""
         for number, event in enumerate(events, 1):
             need(event.version == number, "version %d stands where %d is due", event.version, number)
         kind = stream.partition("-")[0]
-        claims = {"holder": self.holder, "title": self.title, "paper": self.paper, "reference": self.reference}[kind]
+        need(kind in KINDS, "it is of no known kind")
+        claims: Callable[..., set[tuple[str, str]]] = getattr(self, kind)
         for scope, key in claims(stream, events):
             self.claims.append(f'{{"scope":"{scope}","key":{_quote(key)},"stream":"{stream}"}}\n'.encode())
         self.figures["count", "streams"] += 1
@@ -536,10 +637,107 @@ class Part:
             self.links.append((target, stream))
 
     def holder(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
+        need(events[0].name == "holder-registered/1", f"{events[0].name} cannot come first")
+        self.law(stream, events[0].fact["holder"] == stream, "it is of another: %s", events[0].fact["holder"])
+        waiting, holds, erased = dict[str, Event](), dict[str, str](), False
+        for event in events[1:]:
+            fact, name, proposal = event.fact, event.name, event.fact.get("proposal", "")
+            self.law(stream, fact.get("holder", stream) == stream, "%s is of another: %s", name, fact.get("holder"))
+            self.law(stream, not erased, "%s follows after the person was erased", name)
+            if name in ("holder-renamed/1", "identity-linked/1", "erasure-proposed/1", "erasure-refused/1"):
+                self.right(stream, event, EITHER, fact.get("authority", ""))
+            if name == "erasure-proposed/1":
+                self.digest(stream, fact, "holder basis document_no authority")
+                waiting[proposal] = event
+            elif name in ("erasure-refused/1", "holder-erased/1"):
+                need(proposal in waiting, f"{name}: nobody proposed it")
+                asked = waiting.pop(proposal)
+                if name == "holder-erased/1":
+                    erased = True
+                    self.law(stream, not holds, "the person was erased under a legal hold")
+                    self.right(stream, event, APPROVER, fact["authority"])
+                    self.second(stream, event, asked, True, "basis document_no authority")
+            elif name.startswith("legal-hold-"):
+                self.law(stream, ("authority" in fact) != (fact["hold"] in holds), "%s: no such hold, or twice", name)
+                authority = fact.get("authority") or holds.pop(fact["hold"], "")
+                self.right(stream, event, APPROVER, authority)
+                holds |= {fact["hold"]: authority} if "authority" in fact else {}
+            else:
+                need(name in ("holder-renamed/1", "identity-linked/1"), f"{name} cannot follow")
+        return set()
+
+    def officer(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
+        """Roles are given by two officers, never by the one concerned; two founders are given theirs by nobody."""
+        own, founding = stream.removeprefix("officer-"), set[tuple[str, str]]()
+        waiting, grants = dict[str, Event](), dict[str, str]()
         for event in events:
-            allowed = ("holder-renamed/1", "identity-linked/1") if event.version > 1 else ("holder-registered/1",)
-            need(event.name in allowed, f"{event.name} cannot follow")
-            self.law(stream, event.fact["holder"] == stream, "%s is of another: %s", event.name, event.fact["holder"])
+            fact, name, grant = event.fact, event.name, event.fact.get("grant", "")
+            need((name == "officer-registered/1") == (event.version == 1), f"{name} cannot follow")
+            need(name == "officer-registered/1" or name.startswith("role-"), f"{name} cannot follow")
+            self.law(stream, fact.get("holder", stream) == stream, "%s is of another: %s", name, fact.get("holder"))
+            if "system" in (fact.get("proposed_by"), event.actor) or grant.startswith("founding."):
+                given = event.actor == fact.get("proposed_by") == "system" and fact["role"] == "approver"
+                given = given and grant in ("founding.1", "founding.2") and not founding
+                self.law(
+                    stream, given or event.version == 1, "%s: a role outside the founding, by no two officers", name
+                )
+                founding |= {("founding", grant)} if event.version > 1 else set()
+                grants[grant] = fact.get("authority", "")
+                continue
+            self.right(stream, event, APPROVER, fact.get("authority") or grants.get(grant, ""))
+            if name == "role-proposed/1":
+                self.digest(stream, fact, "officer role authority document_no", officer=stream)
+                self.law(stream, event.actor != own, "%s: by the officer concerned", name)
+                waiting[grant] = event
+            elif name in ("role-granted/1", "role-refused/1"):
+                need(grant in waiting, f"{name}: nobody proposed it")
+                proposal = waiting.pop(grant)
+                if name == "role-granted/1":
+                    self.second(stream, event, proposal, True, "role authority", own)
+                    grants[grant] = fact["authority"]
+            elif name == "role-withdrawn/1":
+                self.law(stream, grants.pop(grant, None), "%s: the role %s is not in force", name, grant)
+        return founding
+
+    def request(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
+        names, holder = [event.name for event in events], events[0].fact["holder"]
+        need(names in (["data-request-made/1"], ["data-request-made/1", "data-request-answered/1"]), "it cannot follow")
+        for event in events:
+            self.law(stream, event.fact["holder"] == holder, "%s is of another: %s", event.name, event.fact["holder"])
+            if event.actor != holder or event.version > 1:
+                self.right(stream, event, EITHER)
+        self.link(stream, holder)
+        return set()
+
+    def keyset(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
+        """Each key set follows from the one before, and both have their approvals; keys.json is what the last says."""
+        need(stream == "keyset-published" and {one.name for one in events} == {"key-set-published/1"}, "it cannot be")
+        text, told = "", dict[str, Any](approvers=[], threshold=0, keys=[])
+        for event in events:
+            with self.findings.guard(KEYS, f"{stream} version {event.version}"):
+                before, told, digest = told, json.loads(event.fact["document"]), sha256(text.encode()).hex()
+                text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                need(text == event.fact["document"], "the document is not written in its one form")
+                need(told["version"] == event.fact["version"] == event.version, "its version does not follow")
+                need(told["previous"] == (digest if event.version > 1 else None), "it follows another document")
+                need(
+                    len({one["x"] for one in told["approvers"]}) == len(told["approvers"]), "an approver is there twice"
+                )
+                keys = {one["kid"]: public_part(one) for one in told["keys"]}
+                lost = [one["kid"] for one in before["keys"] if keys.get(one["kid"]) != public_part(one)]
+                need(not lost, f"keys were taken away or altered: {lost}")
+                for asked in (before, told):
+                    count = sum(approves(one, event.fact["approvals"], text) for one in asked["approvers"])
+                    need(count >= asked["threshold"], f"{count} approvals hold, {asked['threshold']} are needed")
+                need(told["threshold"] > 0, "it asks for no approval")
+            if (event.actor, event.version) != ("system", 1):
+                self.right(stream, event, OPERATOR)
+        for one in told["keys"]:
+            with self.findings.guard(KEYS, f"keys.json, {one['kid']}"):
+                own, lost = self.ring[one["kid"]], one["compromised_from"]
+                need(public_part(own) == public_part(one), "it is another key than in the key set in force")
+                need(lost is None or (own.get("compromised_from") or 0) <= lost, "it is compromised from before")
+                need(lost is None or own["state"] == "compromised", "the key set in force says that it is compromised")
         return set()
 
     def reference(self, _: str, events: list[Event]) -> set[tuple[str, str]]:
@@ -548,16 +746,23 @@ class Part:
         return set()
 
     def paper(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
-        first, *rest = events
-        need(first.name == "paper-submitted/1" and len(rest) < 2, "more facts than an application can have")
-        fact, award, state, title = first.fact, first.fact["award"], "open", None
-        told = sha256(_dump({field: fact[field] for field in ("award", "evidence", "holder", "paper")}).encode())
-        self.law(stream, told.hex() == fact["digest"], "the digest is not that of the application")
-        for event in rest:
-            state = {"paper-approved/1": "approved", "paper-refused/1": "refused"}[event.name]
-            title = event.fact.get("title")
-            self.law(stream, state == "refused" or event.actor != first.actor, "one officer submitted and approved")
-            self.law(stream, event.fact.get("holder") in (None, fact["holder"]), "it was refused to another holder")
+        first, state, holder = events[0], "", events[0].fact.get("holder")
+        for event in events:
+            name, before, title = event.name, state, event.fact.get("title")
+            state = name.removeprefix("paper-").removesuffix("/1")
+            need(
+                (before, state) in PAPER_STEPS, f"{name}: more facts than an application can have, or it cannot follow"
+            )
+            self.law(stream, event.fact.get("holder") in (None, holder), "%s is of another holder", name)
+            first = event if state == "submitted" else first
+            if state == "submitted":
+                self.digest(stream, event.fact, "holder award paper evidence")
+            elif state != "refused":
+                self.law(stream, event.actor != first.actor, "one officer submitted and approved or returned")
+            if state != "submitted" or event.actor != holder:
+                roles = CLERK if state == "submitted" else APPROVER
+                self.right(stream, event, roles, first.fact["award"]["authority"])
+        fact, award, state = first.fact, first.fact["award"], "open" if state == "submitted" else state
         self.link(stream, fact["holder"], title)
         about = {"holder": fact["holder"]} | {field: award[field] for field in ("authority", "number", "title_name")}
         about |= {"state": state, "submitted_by": first.actor, "submitted_at": first.at.isoformat()}
@@ -567,7 +772,7 @@ class Part:
         return {("paper", f"{fact['holder']}|{award['authority']}|{award['number']}")} if state != "refused" else set()
 
     def title(self, stream: str, events: list[Event]) -> set[tuple[str, str]]:
-        title = Title(events, partial(self.law, stream))
+        title = Title(stream, events, self)
         award, newest = title.award, next((one for one, signed in reversed(title.certificates) if signed), None)
         for one in title.certificates:
             with self.findings.guard(CERTIFICATE, f"{stream} version {one[0].fact['version']}"):
@@ -584,7 +789,6 @@ class Part:
             own = {field: event.fact[field] for field in ("kind", "effective_on", "document_no")}
             own |= {"proposed_by": event.actor, "proposed_at": event.at.isoformat(), "digest": event.fact["digest"]}
             self.row("proposals", proposal=proposal, title=stream, **own)
-        self.figures["decisions",] += title.decisions
         self.figures["certified",] += newest is not None
         self.figures["by_authority", award["authority"], award["level"], title.status] += 1
         self.figures["by_series", award["series"], award["level"]] += 1
@@ -595,31 +799,49 @@ class Part:
         """The key of that time, the code, the place in the log, and the signature over the digest (RFC 9053)."""
         kid, code, alphabet = prepared.fact["kid"], prepared.fact["code"], "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
         need(kid in self.keys, f"its key {kid} is not among the certificate keys")
-        _, _, since, until = self.certificates[kid]
-        need(since <= prepared.at.timestamp() < until, f"its key {kid} was not valid when it was prepared")
+        key, leaf = self.ring[kid], prepared.position - 1 + self.ahead
+        need(key["nbf"] <= prepared.at.timestamp() < key["exp"], f"its key {kid} was not valid when it was prepared")
         number = int(code[:16].translate(str.maketrans(alphabet, "0123456789abcdefghijklmnopqrstuv")), 32)
         need(
             {*code} <= {*alphabet} and len(code) == 17 and f"{alphabet}*~$=U"[number % 37] == code[16],
             "its code is none",
         )
         if signed and signed.name.endswith("/2"):
-            places = range(prepared.position - 1, prepared.position + self.ahead)  # the first: issued in the log before
-            need(signed.fact["leaf"] in places, "it names another leaf than that of its preparation")
+            own, leaf = leaf, signed.fact["leaf"]
+            need(
+                own - self.ahead <= leaf <= own, "it names another leaf than that of its preparation"
+            )  # or in the log before
             raw, digest = b64decode(signed.fact["signature"]), b64decode(signed.fact["digest"])
             need(len(raw) == 64, "its signature has not 64 bytes")
             signature = utils.encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
             self.keys[kid].verify(signature, digest, ec.ECDSA(utils.Prehashed(SHA256())))
         state = ("checked" if signed.name.endswith("/2") else "sealed") if signed else "unsigned"
+        if signed and key.get("state") == "compromised" and leaf >= (key.get("compromised_from") or 0):
+            state = "void"
         self.figures["certificates", state] += 1
+
+
+KINDS = {"holder", "title", "paper", "officer", "request", "keyset", "reference"}
+PAPER_STEPS = {("", "submitted"), ("returned", "submitted"), ("returned", "refused")}
+PAPER_STEPS |= {("submitted", state) for state in ("approved", "refused", "returned")}
+
+
+def public_part(jwk: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in jwk.items() if name not in ("state", "compromised_from")}
+
+
+def approves(approver: dict[str, Any], approvals: list[dict[str, str]], text: str) -> bool:
+    """Whether this approver's signature is among them; one that does not hold raises InvalidSignature."""
+    (raw,), own = raw_key(approver), [one["signature"] for one in approvals if one["kid"] == approver["kid"]]
+    for signature in own:
+        signed = b"title-registry/signed/1\0key-set/1\0" + text.encode()
+        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(b64decode(signature), signed)
+    return bool(own)
 
 
 def take_part(share: Share, number: int) -> tuple[Findings, Figures]:
     """Fold the streams of one part; compare their claims and rows with those in the export."""
-    part, folder, streams = (
-        Part(share.certificates, len(share.ahead)),
-        share.scratch / str(number),
-        defaultdict[bytes, list[Any]](list),
-    )
+    part, folder, streams = Part(share), share.scratch / str(number), defaultdict[bytes, list[Any]](list)
     for line in gather(folder, "events"):
         position, stream, *rest = line[:-1].split(b" ", 4)
         streams[stream].append((int(position), *rest))
@@ -766,8 +988,8 @@ class Audit:
             need(not own or not own.logs or key in own.logs, "its log is none of those in your policy")
         key = trusted or key or Key("", 1, b"")
         with guard(KEYS, "keys.json"):
-            self.keys, certificates = read_ring(read(self.root / "keys.json"), key.name)
-            self.share = self.share._replace(certificates=certificates)
+            self.keys, ring = read_ring(read(self.root / "keys.json"), key.name)
+            self.share = self.share._replace(ring=ring)
             need(key[:3] in [one[:3] for one in self.keys], "the log's key is not in it")
         with guard(KEYS, "manifest.note"):
             text, lines = open_note(read(self.root / "manifest.note"))
@@ -822,10 +1044,12 @@ class Audit:
                 waiting.append(self.pool.submit(take_chunk, self.share, offset, first, len(lengths), wanted))
                 offset, first = offset + sum(lengths), end
         roots, edge, tiles, level = {0: (fold_root([]), "")}, list[bytes](), list[bytes](), 1
+        changes = list[tuple[int, bytes, bytes, bytes]]()
         for number, one in enumerate(waiting):
-            findings, own, full = one.result()
+            findings, own, full, roles = one.result()
             self.findings.merge(findings)
             tiles += full
+            changes += roles
             roots |= {size: (fold_root([start, *reversed(edge)]), at) for size, (start, at) in own.items()}
             edge.append(own[max(own)][0])
             while number & 1:
@@ -841,6 +1065,9 @@ class Audit:
             self.findings.add(TREE, name, f"a log of this size ({first}) has no such tile")
         self.told |= {"events": max(0, first - len(self.share.ahead)), "leaves": first, "tiles": len(tiles_)}
         self.told |= {"root": roots[first][0].hex(), "last": roots[first][1]}
+        with self.findings.guard(CERTIFICATE, "reference/authorities.json"):
+            offices = read_offices(changes, read(self.root / "reference" / "authorities.json"))
+            self.share = self.share._replace(offices=offices)
         return roots
 
     def history(self, notes: list[Note], roots: dict[int, tuple[bytes, str]], own: Policy | None) -> None:
@@ -907,7 +1134,9 @@ class Audit:
             found = sha256(listing.encode()).hex()
             need(found == adopted, f"the reference data has the digest {found}, adopted was {adopted}")
         self.told |= {"counts": counts, "decisions": figures["decisions",]}
-        self.told["certificates"] = {one: figures["certificates", one] for one in ("checked", "sealed", "unsigned")}
+        self.told["certificates"] = {
+            one: figures["certificates", one] for one in ("checked", "sealed", "unsigned", "void")
+        }
 
     def same(self, kind: int, where: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
         for name in sorted({*found, *expected}):
@@ -923,7 +1152,8 @@ STEPS = {
     KEYS: "Signatures: the manifest, {checkpoints} published checkpoints and {cosignatures} cosignatures hold.",
     TREE: "Tree: {events} events give the signed root; {tiles} tiles and entry bundles follow from them, byte by byte.",
     FORK: "History: each checkpoint, and each of the {kept} that you kept, is an earlier state of this very history.",
-    EVENT: "Events: {counts[streams]} streams without a gap; two officers are behind each of {decisions} decisions.",
+    EVENT: "Events: {counts[streams]} streams without a gap; two officers are behind each of {decisions} decisions,"
+    " each of them in the role for it then.",
     CLAIM: "Claims: {counts[claims]} (numbers, codes, titles held once, papers) follow from the events, and no other.",
     REGISTER: "Register: {counts[titles]} titles, {counts[proposals]} open proposals, {counts[papers]} papers, sums.",
     CERTIFICATE: "Certificates: {certificates[checked]} signatures hold; the reference data is what was adopted.",
@@ -945,6 +1175,7 @@ def not_checked(told: dict[str, Any]) -> list[str]:
         ],
         "No witness that is known here has cosigned the newest checkpoint.": not told.get("witnesses"),
         f"{certificates['sealed']} certificates are signed over sealed content only.": certificates["sealed"],
+        f"{certificates['void']} certificates do not count: their key was compromised by then.": certificates["void"],
         f"{certificates['unsigned']} certificates were prepared and are not signed.": certificates["unsigned"],
         f"This program came with an export: compare its SHA-256 with the published one: {told['kit']}": True,
     }

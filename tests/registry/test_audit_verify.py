@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from keys.custody import Custody
 from keys.keyring import KeyRecord, Keyring
 from keys.signing import Purpose, Signer
-from registry.audit import Code, Report, export, layout, roles, verify, verify_live
+from registry.audit import Code, Report, export, laws, layout, roles, verify, verify_live
 from registry.audit.layout import Manifest
 from registry.errors import BadInput
 from registry.folder import Folder
-from registry.holders.holder import ErasureProposed, HolderErased, HolderRenamed, LegalHoldPlaced
+from registry.holders.holder import HOLDERS, ErasureProposed, HolderErased, HolderRenamed, LegalHoldPlaced
+from registry.log.facts import Recorded
 from registry.officers.officer import RoleGranted, RoleProposed
 from registry.permissions import RULES, Permission
 from registry.proof.checkpoint import Checkpoint, NoteKey, read_checkpoint, sign_checkpoint, sign_note
@@ -35,9 +36,12 @@ from registry.proof.tiles import TileStore
 from registry.proof.tree import RightEdge, leaf_hash
 from registry.requests.request import DataRequestAnswered
 from registry.service import Registry
+from registry.streams import KINDS
 from registry.titles.events import DecisionProposed
+from registry.titles.state import TITLES
 from tests.audit_insiders import INSIDERS, UNFOUNDED, Insider, apply
 from tests.audit_life import SECRETS, Life, bytes_of, damage, exported_after_compromise, fresh
+from tests.examples import EXAMPLES
 from tests.people import CLERK, THIRD, Clock, awarding, found, person, settable
 from tests.rotating import rotate
 
@@ -523,7 +527,7 @@ def test_a_certificate_key_that_was_not_valid_then(copy: Path, signer: Signer) -
         (lambda lines: lines.pop(2), Code.CLAIM_MISSING),
         (lambda lines: lines.insert(0, b'{"scope":"code","key":"0","stream":"title-x"}'), Code.CLAIM_EXTRA),
         (lambda lines: lines.append(b'{"scope":"zzz","key":"0","stream":"title-x"}'), Code.CLAIM_EXTRA),
-        (lambda lines: lines.__setitem__(2, lines[2][:-3] + b'0"}'), Code.CLAIM_DIFFERS),
+        (lambda lines: lines.__setitem__(2, lines[2][:-3] + b'!"}'), Code.CLAIM_DIFFERS),
     ],
 )
 def test_a_changed_claim(change: Callable[[list[bytes]], None], code: Code, copy: Path, signer: Signer) -> None:
@@ -845,3 +849,17 @@ def test_the_audit_asks_for_the_roles_that_the_table_of_permissions_names() -> N
     }
     for fact, permission in asked.items():
         assert set(roles._SIMPLE[fact]) == set(RULES[permission].roles), fact
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_any_fact_in_any_stream_is_judged_and_never_breaks_the_audit(name: str, live: Life) -> None:
+    log, everybody = live.registry.log, roles.Roles({})
+    everybody.founded = 0
+    streams = {one.partition("-")[0]: one for one in sorted(log.streams_of(TITLES) + log.streams_of(HOLDERS))}
+    streams |= {kind.prefix: log.streams_of(kind)[0] for kind in KINDS.values() if kind.prefix not in streams}
+    assert set(streams) == set(KINDS)
+    for prefix, stream in streams.items():
+        for state in (None, log.load(KINDS[prefix], stream)):
+            event = Recorded[Any](stream, 9, EXAMPLES[name], live.clock.now, "clerk-99", "command-1", None, 999)
+            found = [*laws.before(state, name, event), *everybody.check(state, event)]
+            assert all(one.position == 999 for one in found)
