@@ -80,6 +80,7 @@ def create_app(registry: Registry) -> Service:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to wherever the Host header says
         lifespan=lifespan,
     )
     app.state.registry, app.state.limits = registry, Limits()

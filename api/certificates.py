@@ -17,6 +17,7 @@ from api.idempotency import Done, once
 from api.settings import Settings
 from api.signin.principal import admit
 from registry.errors import BadCode
+from registry.looks import What
 from registry.permissions import Permission, Sight
 from registry.service import Registry
 from registry.titles.state import Certificate, Title
@@ -75,7 +76,8 @@ async def certificate_pdf(request: Request) -> Response:
     def look() -> Certificate:
         title, certificate = certificate_of(registry, code)
         door = "GET /api/v1/certificates/{code}.pdf"
-        if registry.looking.title(title.id, actor=actor, purpose=query.purpose, door=door).sight is not Sight.CLEAR:
+        seen = registry.looking.title(title.id, actor=actor, purpose=query.purpose, door=door, what=What.DOCUMENT)
+        if seen.sight is not Sight.CLEAR:
             raise hidden()
         return certificate
 

@@ -28,7 +28,7 @@ _PAGES: Final = (
         _CODES,
         ("303", "401", "403", "422", "429"),
     ),
-    ("post", "/sign-out", "End this session", (), ("303", "403")),
+    ("post", "/sign-out", "End this session", (), ("303", "403", "422")),
     ("get", "/sign-in/again", "Confirm who you are, before what needs it", None, ("200", "303", "401")),
     ("post", "/sign-in/again", "Confirm with password and code", _CODES, ("303", "401", "403", "422", "429")),
     ("get", "/sign-in/with/{provider}", "On to an OpenID provider", None, ("303", "404", "502")),

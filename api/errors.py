@@ -9,8 +9,8 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from keys.errors import KeysError
 from api.signin.refusals import TooMany
+from keys.errors import KeysError
 from registry.errors import BadInput, CorruptHistory, Forbidden, NotFound, Refused, RegistryError, Unavailable
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -30,6 +30,7 @@ PRIVATE = {
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=31536000",  # browsers heed it only over https
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _log = structlog.get_logger("api")

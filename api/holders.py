@@ -22,6 +22,7 @@ from api.history import opened
 from api.idempotency import Done, once
 from api.officers import title_item
 from api.signin.principal import admit
+from registry.looks.shown import shown
 from registry.permissions import Permission, Sight
 from registry.personal import own_data
 from registry.register.register import Query
@@ -85,7 +86,7 @@ async def lookups(request: Request) -> Response:
 
 def _lookups(registry: Registry, actor: str) -> dict[str, Any]:
     """The newest of each, newest first. Who verified a certificate is not kept, so it cannot be told."""
-    looks = list(islice(registry.looks.about(actor), MOST_A_PAGE))
+    looks = list(shown(islice(registry.looks.about(actor), MOST_A_PAGE), registry.authorising))
     verified = [item for title in _own(registry, actor) for item in _answers(registry, title)]
     verified.sort(key=_moment, reverse=True)
     return {"looks": looks, "verifications": verified[:MOST_A_PAGE], "log_position": registry.log.head()}
@@ -112,7 +113,9 @@ async def data(request: Request) -> Response:
 
 
 def _data(registry: Registry, actor: str) -> bytes:
-    return msgspec.json.encode(own_data(registry, actor, list(registry.looks.about(actor))))
+    return msgspec.json.encode(
+        own_data(registry, actor, list(shown(registry.looks.about(actor), registry.authorising)))
+    )
 
 
 async def ask(request: Request) -> Response:

@@ -25,6 +25,7 @@ from registry.titles.code import draw_code
 from registry.titles.content import CertificateContent
 from registry.titles.state import TITLES, Certificate, Title
 
+ROTATIONS = 3  # as often may the signing key be replaced while certificates are prepared
 Proof = Callable[[CertificateContent], None]
 
 
@@ -47,24 +48,33 @@ class Issuing(msgspec.Struct, frozen=True):
         `proof` is the last check before anything is stored; it raises DocumentRefused if a content cannot be set. A
         title whose newest certificate says what is right today gets no new one. Raise WrongState or NotFound.
         """
-        now = self.log.clock()
-        signer = self.custody.signer(Purpose.E_CERTIFICATE, now)
-
-        def prepare_all(unit: Unit) -> None:
-            for stream in streams:
-                authority = title_in(unit, stream).award.authority
-                self.authorising.require(officer, Permission.ISSUE, authority)
-                self._prepare(unit, stream, proof, signer.kid, civil_date(now))
 
         def sign_all(unit: Unit) -> None:
             for stream in streams:
                 self._sign(unit, stream)
 
-        self.log.transact(prepare_all, actor=officer)
-        self.tlog.sequence()
+        for _ in range(ROTATIONS):
+            kid = self._prepare_all(streams, proof, officer)
+            self.tlog.sequence()
+            if self.custody.signer(Purpose.E_CERTIFICATE, self.log.clock()).kid == kid:
+                break  # else the key was replaced meanwhile: what was prepared for the old one is prepared anew
         self.log.transact(sign_all, actor=officer)
         self.tlog.sequence()
         return [self._newest(stream) for stream in streams]
+
+    def _prepare_all(self, streams: Sequence[str], proof: Proof, officer: str) -> str:
+        """Prepare each title's certificate for the key in force; return its id."""
+        now = self.log.clock()
+        kid = self.custody.signer(Purpose.E_CERTIFICATE, now).kid
+
+        def body(unit: Unit) -> None:
+            for stream in streams:
+                authority = title_in(unit, stream).award.authority
+                self.authorising.require(officer, Permission.ISSUE, authority)
+                self._prepare(unit, stream, proof, kid, civil_date(now))
+
+        self.log.transact(body, actor=officer)
+        return kid
 
     def _prepare(self, unit: Unit, stream: str, proof: Proof, kid: str, today: date) -> None:
         title = title_in(unit, stream)
@@ -75,10 +85,18 @@ class Issuing(msgspec.Struct, frozen=True):
         if holder.erased:
             raise WrongState("持证人的个人信息已删除，不能再签发证书", fix="已发出的证书仍可核验")
         content = self._content(title, holder, today)
-        facts = prepare(title, content, kid, today)
+        facts = prepare(title, content, kid, today, is_void=self._is_void(title))
         if facts:
             proof(content)
         unit.record(TITLES, stream, facts)
+
+    def _is_void(self, title: Title) -> bool:
+        """Whether the newest certificate was signed by a key that was compromised before."""
+        newest = title.certificates[-1] if title.certificates else None
+        if newest is None or newest.signature is None:
+            return False
+        leaf = newest.leaf if newest.leaf is not None else newest.prepared_position - 1
+        return not self.custody.keyring.record(newest.kid).counts(leaf)
 
     def _newest(self, stream: str) -> Certificate:
         title = self.log.load(TITLES, stream)

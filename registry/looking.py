@@ -211,7 +211,7 @@ class Looking(msgspec.Struct, frozen=True):
         if not found:
             raise Forbidden("您没有办理此事的权限", fix="由有权的人员办理；需要权限的，按规定申请授予角色")
         deciding = asking.purpose is Purpose.DECIDING
-        return max(found, key=lambda one: (one.sight is Sight.CLEAR, deciding and one.role is Role.APPROVER))
+        return max(found, key=lambda one: (one.sight is Sight.CLEAR, (one.role is Role.APPROVER) is deciding))
 
     def _name(self, seen: SeenAs, holder: str, as_of: date | None = None, known_at: KnownAt | None = None) -> str:
         """The name as far as it is seen. The look was recorded before."""

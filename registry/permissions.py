@@ -168,6 +168,7 @@ _BY_PERMISSION: Final[Mapping[Permission, tuple[str, ...]]] = {
         keys ceremony show
         keys ceremony sign
         answers status
+        looks status
         officers found
         officers list
         officers show
@@ -259,7 +260,8 @@ _BY_PERMISSION: Final[Mapping[Permission, tuple[str, ...]]] = {
     """),
     _P.HOLD: _cli("holders hold place\nholders hold lift\nholders hold list"),
     _P.ANSWER_REQUEST: _cli("holders export\nrequests list\nrequests make\nrequests answer"),
-    _P.PRUNE: _cli("answers prune"),
+    _P.PRUNE: _cli("answers prune\nlooks prune"),
+    _P.READ_LOOKS: _cli("looks of\nlooks by"),
 }
 DOORS: Final[Mapping[str, Permission]] = {
     door: permission for permission, doors in _BY_PERMISSION.items() for door in doors

@@ -144,6 +144,7 @@ class Registry:
     def close(self) -> None:
         """Close the files of this thread."""
         self.answers.close()
+        self.looks.close()
         self.log.close()
         self.register.close()
 

@@ -20,6 +20,7 @@ from api.cli import (
     erasing,
     holders,
     lists,
+    looking,
     measuring,
     officers,
     operation,
@@ -59,7 +60,11 @@ def common(
     ] = None,
     officer: Annotated[
         str | None,
-        option("--officer", metavar="ID", help="Who acts; needed to write [env TITLE_REGISTRY_OFFICER]."),
+        option(
+            "--officer",
+            metavar="ID",
+            help="Who acts; needed to write and to see persons in clear [env TITLE_REGISTRY_OFFICER].",
+        ),
     ] = None,
     passphrase_file: Annotated[
         Path | None,
@@ -117,6 +122,7 @@ operation.add_care_to(app)
 backing.add_to(app)
 app.add_typer(custody.app, name="keys", rich_help_panel="Operation")
 app.add_typer(recalling.answers_app, name="answers", rich_help_panel="Operation")
+app.add_typer(looking.app, name="looks", rich_help_panel="Operation")
 measuring.add_bench_to(app)
 
 

@@ -5,12 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.asking import Handling, asker, named_asker
 from api.cli.common import Authority, DryRun, new_file, opened, option, session_of, writing
 from api.cli.massissue import Refusal, issue_all
 from api.cli.printing import Column, Output, complain, moment, particulars, say, show, table
 from api.cli.tree import FAILED, PARTLY, Commands
 from api.cli.verifying import verify
 from keys.files import write_private
+from registry.errors import Forbidden
+from registry.looks import Purpose, What
+from registry.looks.looked import shown_name
+from registry.permissions import Sight
 from registry.service import Registry
 from registry.titles.code import format_code
 from registry.titles.state import Certificate, Title
@@ -36,6 +41,7 @@ def issue(
     authority: Authority = None,
     out: Annotated[Path | None, option("--out", metavar="FILE.pdf", help="Also write the document there.")] = None,
     force: Force = False,
+    purpose: Handling = Purpose.HANDLING,
     dry_run: DryRun = False,
 ) -> None:
     """Sign the e-certificate of a title. If the newest version says what is right, that one is kept."""
@@ -46,10 +52,11 @@ def issue(
     with writing(ctx, dry_run=dry_run) as (registry, officer):
         press = Press(session_of(ctx).settings.extra_fonts)
         stream = registry.find_title(number, authority)
+        sight = _look(registry, stream, officer, "issue", purpose, target)
         certificate = registry.issue(stream, proof_of(registry, press), officer=officer)
         if target:
             write_private(target, document(registry, press, certificate, target.suffix.lower()))
-        _show(ctx, registry.title(stream), certificate, target)
+        _show(ctx, registry.title(stream), certificate, target, sight)
 
 
 @app.command("show")
@@ -60,17 +67,32 @@ def show_certificate(
         Path | None, option("--out", metavar="FILE", help="Write the document (.pdf), or the QR alone (.png, .svg).")
     ] = None,
     force: Force = False,
+    purpose: Handling = Purpose.HANDLING,
 ) -> None:
-    """Show a certificate by its code; with --out get its document, or its QR alone."""
+    """Show a certificate by its code; with --out get its document, or its QR alone (both for officers in reach)."""
     from api.documents.press import Press
 
     target = document_path(out, force=force) if out else None
+    if target:
+        named_asker(ctx, "--out")
     with opened(ctx) as registry:
         title, certificate = registry.certificate(code)
+        sight = _look(registry, title.id, asker(ctx), "show", purpose, target)
         if target:
             press = Press(session_of(ctx).settings.extra_fonts)
             write_private(target, document(registry, press, certificate, target.suffix.lower()))
-        _show(ctx, title, certificate, target)
+        _show(ctx, title, certificate, target, sight)
+
+
+def _look(
+    registry: Registry, stream: str, officer: str | None, verb: str, purpose: Purpose, target: Path | None
+) -> Sight:
+    """Look at the person on a certificate. Raise Forbidden for a document to whoever does not see the person."""
+    what, door = What.DOCUMENT if target else What.TITLE, f"cli certificates {verb}"
+    sight = registry.looking.title(stream, actor=officer, purpose=purpose, door=door, what=what).sight
+    if target and sight is not Sight.CLEAR:
+        raise Forbidden("电子证书含有个人信息，您的角色不能取得", fix="由有权的人员办理")
+    return sight
 
 
 def document_path(path: Path, *, force: bool) -> Path:
@@ -89,7 +111,7 @@ def document(registry: Registry, press: Any, certificate: Certificate, kind: str
     return deliver_code(registry.custody.keyring, certificate, "png" if kind == ".png" else "svg")
 
 
-def _show(ctx: typer.Context, title: Title, certificate: Certificate, written: Path | None) -> None:
+def _show(ctx: typer.Context, title: Title, certificate: Certificate, written: Path | None, sight: Sight) -> None:
     content = certificate.content.get()
     url = f"{content.base_url}/v/{content.code}" if content else None
     item = {
@@ -106,7 +128,7 @@ def _show(ctx: typer.Context, title: Title, certificate: Certificate, written: P
     }
     facts = {
         "Number": f"{title.award.number} {title.award.title_name}",
-        "Name": content.name if content else "[erased]",
+        "Name": shown_name(sight, content.name if content else ""),
         "Code": format_code(certificate.code),
         "Version": f"{certificate.version}{'（更正前）' if certificate.outdated else ''}",
         "Signed": moment(certificate.signed_at),

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from api.cli import proposals
+from api.cli.asking import Deciding
 from api.cli.common import (
     Authority,
     DryRun,
@@ -23,6 +24,8 @@ from api.cli.printing import particulars, say, show
 from api.cli.proposals import Digest, ProposalId, Yes, ask, drawn, need_digest, show_open
 from api.cli.tree import Commands
 from registry.errors import BadInput
+from registry.looks import Purpose
+from registry.looks.looked import LookedProposal, LookedTitle
 from registry.service import Registry
 from registry.terms import Status
 from registry.titles.decisions import WORDS, ProposeDecision, find_open
@@ -96,15 +99,15 @@ def _propose(kind: DecisionKind) -> Callable[..., None]:
         dry_run: DryRun = False,
     ) -> None:
         with writing(ctx, dry_run=dry_run) as (registry, officer):
-            title = registry.title(registry.find_title(number, authority))
+            seen = _title(registry, number, authority, kind, document, officer)
             command = ProposeDecision(
                 kind=kind,
                 document_no=document,
-                authority=_deciding(registry, title, decided_by),
+                authority=_deciding(registry, seen.title, decided_by),
                 reason=reason,
                 effective_on=effective_on,
             )
-            _proposed(ctx, registry, title, command, officer)
+            _proposed(ctx, registry, seen, command, officer)
 
     return propose
 
@@ -121,26 +124,41 @@ def _correct(
     dry_run: DryRun = False,
 ) -> None:
     with writing(ctx, dry_run=dry_run) as (registry, officer):
-        title = registry.title(registry.find_title(number, authority))
+        seen = _title(registry, number, authority, DecisionKind.CORRECTION, document, officer)
         command = ProposeDecision(
             kind=DecisionKind.CORRECTION,
             document_no=document,
-            authority=_deciding(registry, title, decided_by),
+            authority=_deciding(registry, seen.title, decided_by),
             reason=reason,
             effective_on=effective_on,
-            corrected=corrected(registry, title.award, sets),
+            corrected=corrected(registry, seen.title.award, sets),
         )
-        _proposed(ctx, registry, title, command, officer)
+        _proposed(ctx, registry, seen, command, officer)
+
+
+def _title(
+    registry: Registry, number: str, authority: str | None, kind: DecisionKind, document: str, officer: str
+) -> LookedTitle:
+    """The title that is to be decided on: its holder is shown with the proposal, so it is a look."""
+    stream, door = registry.find_title(number, authority), f"cli {_group_of(kind)} propose"
+    return registry.looking.title(stream, actor=officer, purpose=Purpose.HANDLING, door=door, document=document)
+
+
+def _group_of(kind: DecisionKind) -> str:
+    return next(name for name, (one, _) in _GROUPS.items() if one is kind)
 
 
 def _deciding(registry: Registry, title: Title, code: str | None) -> str:
     return registry.catalogue.authority(code or title.award.authority).code
 
 
-def _proposed(ctx: typer.Context, registry: Registry, title: Title, command: ProposeDecision, officer: str) -> None:
-    proposal = registry.propose(title.id, command, officer=officer)
-    show_open(ctx, registry, registry.title(title.id), proposal)
-    group = next(name for name, (kind, _) in _GROUPS.items() if kind is command.kind)
+def _proposed(
+    ctx: typer.Context, registry: Registry, seen: LookedTitle, command: ProposeDecision, officer: str
+) -> None:
+    stream = seen.title.id
+    proposal = registry.propose(stream, command, officer=officer)
+    show_open(ctx, registry, LookedProposal(seen.sight, registry.title(stream), seen.name, proposal))
+    group = _group_of(command.kind)
     say(f"Another officer approves it: title-registry --officer ID {group} approve {proposal.fact.proposal}")
 
 
@@ -180,11 +198,16 @@ def corrected(registry: Registry, award: Particulars, sets: list[str]) -> Partic
 
 def _approve(kind: DecisionKind) -> Callable[..., None]:
     def approve(
-        ctx: typer.Context, proposal: ProposalId, digest: Digest = None, yes: Yes = False, dry_run: DryRun = False
+        ctx: typer.Context,
+        proposal: ProposalId,
+        digest: Digest = None,
+        yes: Yes = False,
+        purpose: Deciding = Purpose.DECIDING,
+        dry_run: DryRun = False,
     ) -> None:
         need_digest(yes, digest)
         with writing(ctx, dry_run=dry_run) as (registry, officer):
-            title, digest = _read(registry, kind, proposal, digest, officer)
+            title, digest = _read(registry, kind, proposal, digest, officer, purpose)
             title = registry.approve(proposal, digest, officer=officer)
             status, decision = title.standing(registry.today)
             item = {"title": title.id, "number": title.award.number, "status": status, "decision": proposal}
@@ -196,7 +219,9 @@ def _approve(kind: DecisionKind) -> Callable[..., None]:
     return approve
 
 
-def _read(registry: Registry, kind: DecisionKind, proposal: str, digest: str | None, officer: str) -> tuple[Title, str]:
+def _read(
+    registry: Registry, kind: DecisionKind, proposal: str, digest: str | None, officer: str, purpose: Purpose
+) -> tuple[Title, str]:
     """Find the proposal; without a digest show it and ask, unless the answer is no anyway or it was carried out."""
     title = registry.title(proposal.partition(".")[0])
     if any(one.fact.proposal == proposal for one in title.decisions):
@@ -204,7 +229,8 @@ def _read(registry: Registry, kind: DecisionKind, proposal: str, digest: str | N
     open_ = find_open(title, proposal)
     check_kind(open_, kind)
     if digest is None and open_.proposed_by != officer:
-        ask(*drawn(registry, title, open_))
+        door = f"cli {_group_of(kind)} approve"
+        ask(*drawn(registry, registry.looking.proposal(proposal, actor=officer, purpose=purpose, door=door)))
     return title, digest or open_.fact.digest
 
 
@@ -239,7 +265,7 @@ def _return(kind: DecisionKind) -> Callable[..., None]:
 def check_kind(proposal: Proposal, kind: DecisionKind) -> None:
     """Raise BadInput for a proposal of another kind: nobody approves a revocation as a correction."""
     if proposal.fact.kind is not kind:
-        group = next(name for name, (one, _) in _GROUPS.items() if one is proposal.fact.kind)
+        group = _group_of(proposal.fact.kind)
         raise BadInput(
             f"这是{WORDS[proposal.fact.kind]}提议，不是{WORDS[kind]}提议", fix=f"用 title-registry {group} …"
         )

@@ -5,12 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.asking import Handling, asker
 from api.cli.common import Authority, DryRun, opened, option, read_date, session_of, writing
 from api.cli.printing import Column, chinese, heading, moment, particulars, say, show, table
 from api.cli.titles import Country, Kind, read_identity, title_columns, title_item
 from api.cli.tree import Commands
 from registry.holders.holder import HOLDERS, Holder
 from registry.holders.identity import mask
+from registry.looks import Purpose
+from registry.looks.looked import LookedHolder, shown_name
+from registry.permissions import Sight
 from registry.register.register import Query
 from registry.service import Registry
 from registry.terms import IdentityKind
@@ -30,24 +34,34 @@ def holder_of(registry: Registry, who: str, authority: str | None) -> Holder:
 
 
 @app.command("show")
-def show_holder(ctx: typer.Context, who: Who, authority: Authority = None) -> None:
-    """Show a person: names with their documents, masked identity numbers, titles."""
+def show_holder(
+    ctx: typer.Context, who: Who, authority: Authority = None, purpose: Handling = Purpose.HANDLING
+) -> None:
+    """Show a person: names with their documents, masked identity numbers, titles.
+
+    An officer sees the titles in reach, and the look is recorded; without one only a masked name and titles are shown.
+    """
     with opened(ctx) as registry:
-        holder = holder_of(registry, who, authority)
-        found = registry.register.search(Query(holder=holder.id), today=registry.today, limit=1000)
-        titles = [title_item(row, name) for row, name in found.rows]
-        item = {**_item(holder), "titles": titles}
+        stream, actor = holder_of(registry, who, authority).id, asker(ctx)
+        seen = registry.looking.holder(stream, actor=actor, purpose=purpose, door="cli holders show")
+        within = sorted(registry.looking.reach(actor))
+        found = registry.register.search(Query(holder=stream), today=registry.today, limit=1000, within=within)
+        titles = [title_item(row, seen.name) for row, _ in found.rows]
+        item = {**_item(seen), "titles": titles}
         drawn = (*_drawn(item), heading("Titles"), table(titles, title_columns(registry.catalogue)))
         show(session_of(ctx).output, item, *drawn)
 
 
-def _item(holder: Holder) -> dict[str, Any]:
+def _item(seen: LookedHolder) -> dict[str, Any]:
+    """The person as far as they are seen; masked: no numbers and no former names."""
+    holder, clear = seen.holder, seen.sight is Sight.CLEAR
     return {
         "holder": holder.id,
-        "name": holder.name() or "[erased]",
+        "name": seen.name,
         "registered_at": holder.registered_at,
         "identities": [
-            {"kind": one.kind, "number": mask(one), "confirmed": one.confirmed} for one in holder.identities()
+            {"kind": one.kind, "number": mask(one), "confirmed": one.confirmed}
+            for one in (holder.identities() if clear else ())
         ],
         "names": [
             {
@@ -57,7 +71,7 @@ def _item(holder: Holder) -> dict[str, Any]:
                 "effective_on": change.effective_on,
                 "recorded_at": change.recorded_at,
             }
-            for change in holder.names
+            for change in (holder.names if clear else ())
         ],
     }
 
@@ -75,7 +89,7 @@ def _drawn(item: dict[str, Any]) -> list[Any]:
     numbers = [f"{chinese(IdentityKind, one['kind'])} {one['number']}" for one in item["identities"]]
     facts = {
         "Name": item["name"],
-        "Identity": "; ".join(numbers) or "[erased]",
+        "Identity": "; ".join(numbers) or None,
         "Registered": moment(item["registered_at"]),
         "Holder": item["holder"],
     }
@@ -99,15 +113,19 @@ def rename(
 ) -> None:
     """Change or correct a person's name by a document. Certificates follow when they are issued again."""
     with writing(ctx, dry_run=dry_run) as (registry, officer):
+        stream = holder_of(registry, who, authority).id
+        seen = registry.looking.holder(
+            stream, actor=officer, purpose=Purpose.HANDLING, door="cli holders rename", document=document
+        )
         holder = registry.rename_holder(
-            holder_of(registry, who, authority).id,
+            stream,
             name,
             basis="correction" if correction else "change",
             document_no=document,
             effective_on=effective_on or registry.today,
             officer=officer,
         )
-        item = _item(holder)
+        item = _item(LookedHolder(seen.sight, holder, shown_name(seen.sight, holder.name() or "")))
         show(session_of(ctx).output, item, *_drawn(item))
         say("Certificates keep the old name until they are issued again: title-registry certificates issue NUMBER")
 
@@ -135,6 +153,9 @@ def link(
     with writing(ctx, dry_run=dry_run) as (registry, officer):
         number = read_identity(identity, identity_kind, country, confirmed=confirmed)
         stream = holder_of(registry, who, authority).id
+        seen = registry.looking.holder(
+            stream, actor=officer, purpose=Purpose.HANDLING, door="cli holders link", document=document
+        )
         holder = registry.link_identity(stream, number, document_no=document, officer=officer)
-        item = _item(holder)
+        item = _item(LookedHolder(seen.sight, holder, seen.name))
         show(session_of(ctx).output, item, *_drawn(item))

@@ -22,10 +22,12 @@ from keys.errors import KeysError
 from keys.files import write_private
 from registry.errors import RegistryError
 from registry.issuing import Proof
+from registry.looks import Purpose
 from registry.service import Registry
 from registry.titles.state import Certificate
 
 BATCH = 200
+DOOR = "cli certificates issue-all"
 _UNSAFE = '/\\:*?"<>|% '
 
 Task = tuple[str, Path]
@@ -82,6 +84,8 @@ def issue_all(
             batch = streams[start : start + BATCH]
             signed = sign(registry, batch, proof, officer, done)
             tasks = [(one.code, out / file_name(one)) for one in signed.values()] if out and not dry_run else []
+            if tasks:
+                registry.looking.documents(list(signed), actor=officer, purpose=Purpose.HANDLING, door=DOOR)
             failed = {}
             for count, ((code, _), refused) in enumerate(zip(tasks, set_all(tasks), strict=True), 1):
                 tell(start + count)

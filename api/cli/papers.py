@@ -2,10 +2,11 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from api.cli.asking import Deciding, Handling, asker, named_asker
 from api.cli.common import (
     DryRun,
     existing_file,
@@ -19,14 +20,18 @@ from api.cli.common import (
 )
 from api.cli.decisions import Reason
 from api.cli.paperform import PaperForm, award_of, read_form, warn_of_unknown_title
-from api.cli.printing import Column, heading, moment, particulars, say, show, show_list, table
+from api.cli.paperview import STATES, drawn_application, show_application
+from api.cli.printing import Column, moment, say, show_list
 from api.cli.proposals import Digest, Yes, ask, need_digest
-from api.cli.timeline import reason as reason_text
-from api.cli.titles import Country, Kind, award_facts
+from api.cli.titles import Country, Kind
 from api.cli.tree import Commands
 from registry.conversion import Scan
+from registry.errors import Forbidden
+from registry.looks import Purpose
+from registry.looks.looked import LookedApplication, shown_name
 from registry.paper.application import Application
 from registry.paper.evidence import fetch
+from registry.permissions import Permission, Sight
 from registry.service import Registry
 from registry.terms import Level, Obtained
 
@@ -117,14 +122,14 @@ def submit(
         command = award_of(registry, form)
         warn_of_unknown_title(registry, command)
         application = registry.submit_paper(command, form.issued_on, scans, officer=officer)
-        _show(ctx, registry, application)
+        name = shown_name(Sight.MASKED, command.person.name)  # whoever submits it knows whose it is
+        show_application(ctx, registry, LookedApplication(Sight.MASKED, application, name))
         say(f"Another officer approves it: title-registry --officer ID paper approve {application.id}")
 
 
-_STATES = {"open": "待批准", "approved": "已批准", "returned": "退回修改", "refused": "不予换发"}
 _COLUMNS = (
     Column("Application", lambda one: one.application),
-    Column("State", lambda one: _STATES[one.state]),
+    Column("State", lambda one: STATES[one.state]),
     Column("Number", lambda one: one.number, fold=True),
     Column("Title", lambda one: one.title_name, fold=True),
     Column("Authority", lambda one: one.authority),
@@ -140,11 +145,13 @@ def list_papers(
         str | None, option("--state", metavar="STATE", help="open, approved, returned or refused; default every state.")
     ] = None,
 ) -> None:
-    """List the applications, oldest first."""
-    if state not in (None, *_STATES):
-        raise typer.BadParameter(f"{state!r} is none of: {', '.join(_STATES)}", param_hint="--state")
+    """List the applications, oldest first; to an officer those in reach."""
+    if state not in (None, *STATES):
+        raise typer.BadParameter(f"{state!r} is none of: {', '.join(STATES)}", param_hint="--state")
     with opened(ctx) as registry:
-        show_list(session_of(ctx).output, registry.register.papers(state), _COLUMNS, empty="There is no application.")
+        reach = registry.looking.reach(asker(ctx), Permission.READ_PAPERS)
+        found = [one for one in registry.register.papers(state) if one.authority in reach]
+        show_list(session_of(ctx).output, found, _COLUMNS, empty="There is no application.")
 
 
 @app.command("show")
@@ -155,27 +162,47 @@ def show_paper(
         Path | None,
         option("--evidence-to", metavar="DIR", help="Write the scans there, in clear, to look at (personal data)."),
     ] = None,
+    purpose: Handling = Purpose.HANDLING,
 ) -> None:
-    """Show an application; with --evidence-to also write its scans."""
+    """Show an application; with --evidence-to also write its scans. Without an officer the name is masked."""
+    if evidence_to:
+        named_asker(ctx, "--evidence-to")
     with opened(ctx) as registry:
-        found = registry.application(application)
-        _show(ctx, registry, found)
+        seen = _look(registry, application, asker(ctx), "show", purpose)
+        if evidence_to and seen.sight is not Sight.CLEAR:
+            raise Forbidden("材料含有个人信息，您的角色不能查看", fix="由有权的经办人查看")
         if evidence_to:
-            _write_evidence(registry, found, evidence_to)
+            _look(registry, application, asker(ctx), "show", purpose, evidence=True)
+        show_application(ctx, registry, seen)
+        if evidence_to:
+            _write_evidence(registry, seen.application, evidence_to)
+
+
+def _look(
+    registry: Registry, application: str, officer: str | None, verb: str, purpose: Purpose, *, evidence: bool = False
+) -> LookedApplication:
+    door = f"cli paper {verb}"
+    return registry.looking.application(application, actor=officer, purpose=purpose, door=door, evidence=evidence)
 
 
 @app.command("approve")
 def approve(
-    ctx: typer.Context, application: Id, digest: Digest = None, yes: Yes = False, dry_run: DryRun = False
+    ctx: typer.Context,
+    application: Id,
+    digest: Digest = None,
+    yes: Yes = False,
+    purpose: Deciding = Purpose.DECIDING,
+    dry_run: DryRun = False,
 ) -> None:
     """Approve an application of another officer: the title is awarded, or matched with its award."""
     need_digest(yes, digest)
     with writing(ctx, dry_run=dry_run) as (registry, officer):
-        found = registry.application(application)
+        seen = _look(registry, application, officer, "approve", purpose)
+        found = seen.application
         if digest is None and found.state == "open" and found.submitted_by != officer:
-            ask(*_drawn(registry, found))
+            ask(*drawn_application(registry, seen))
         done = registry.approve_paper(application, digest or found.fact.digest, officer=officer)
-        _show(ctx, registry, done)
+        show_application(ctx, registry, LookedApplication(seen.sight, done, seen.name))
         say(f"Sign its certificate: title-registry certificates issue {done.title}")
 
 
@@ -183,66 +210,18 @@ def approve(
 def return_(ctx: typer.Context, application: Id, reason: Reason, dry_run: DryRun = False) -> None:
     """Return an application for change (退回修改), with a reason. It may be submitted again, changed."""
     with writing(ctx, dry_run=dry_run) as (registry, officer):
-        _show(ctx, registry, registry.return_paper(application, reason, officer=officer))
+        seen = _look(registry, application, officer, "return", Purpose.DECIDING)
+        done = registry.return_paper(application, reason, officer=officer)
+        show_application(ctx, registry, LookedApplication(seen.sight, done, seen.name))
 
 
 @app.command("refuse")
 def refuse(ctx: typer.Context, application: Id, reason: Reason, dry_run: DryRun = False) -> None:
     """Refuse an application, with a reason. The holder may apply again."""
     with writing(ctx, dry_run=dry_run) as (registry, officer):
-        _show(ctx, registry, registry.refuse_paper(application, reason, officer=officer))
-
-
-def _show(ctx: typer.Context, registry: Registry, application: Application) -> None:
-    fact = application.fact
-    item = {
-        "application": application.id,
-        "state": application.state,
-        "holder": fact.holder,
-        "name": registry.holder(fact.holder).name() or "[erased]",
-        "award": fact.award,
-        "paper": fact.paper,
-        "evidence": fact.evidence,
-        "submitted_by": application.submitted_by,
-        "submitted_at": application.submitted_at,
-        "decided_by": application.decided_by,
-        "decided_at": application.decided_at,
-        "title": application.title,
-        "reason": reason_text(application.reason) if application.reason else None,
-        "digest": fact.digest,
-    }
-    show(session_of(ctx).output, item, *_drawn(registry, application))
-
-
-_EVIDENCE = (
-    Column("Evidence", lambda one: {"scan": "纸质证书", "review_form": "评审表", "document": "批准文件"}[one.role]),
-    Column("Type", lambda one: one.media_type),
-    Column("Bytes", lambda one: f"{one.size:,}"),
-    Column("SHA-256", lambda one: one.sha256, fold=True),
-)
-
-
-def _drawn(registry: Registry, application: Application) -> list[Any]:
-    fact = application.fact
-    known = registry.log.claimed("number", f"{fact.award.authority}|{fact.award.number}")
-    facts = {
-        "Application": application.id,
-        "State": _STATES[application.state],
-        "Name": registry.holder(fact.holder).name() or "[erased]",
-        **award_facts(registry, fact.award),
-        "On the paper": fact.paper.issued_on,
-        "Registered": _registered(known) if application.state == "open" else None,
-        "Submitted": f"{moment(application.submitted_at)} by {application.submitted_by}",
-        "Decided": f"{moment(application.decided_at)} by {application.decided_by}" if application.decided_by else None,
-        "Reason": reason_text(application.reason) if application.reason else None,
-        "Title id": application.title,
-        "Digest": fact.digest,
-    }
-    return [particulars(facts), heading("Evidence"), table(fact.evidence, _EVIDENCE)]
-
-
-def _registered(title: str | None) -> str:
-    return f"already awarded as {title}: approval matches it" if title else "not yet: approval awards it"
+        seen = _look(registry, application, officer, "refuse", Purpose.DECIDING)
+        done = registry.refuse_paper(application, reason, officer=officer)
+        show_application(ctx, registry, LookedApplication(seen.sight, done, seen.name))
 
 
 def _write_evidence(registry: Registry, application: Application, folder: Path) -> None:

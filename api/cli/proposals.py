@@ -6,14 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.asking import Deciding, asker
 from api.cli.common import opened, option, session_of
 from api.cli.printing import Column, heading, moment, particulars, say, show, show_list, table
-from api.cli.timeline import differences, reason
+from api.cli.timeline import differences, hidden, reason
 from api.cli.tree import FAILED, Commands
+from registry.looks import Purpose
+from registry.looks.looked import LookedProposal
+from registry.permissions import Sight
 from registry.service import Registry
-from registry.titles.decisions import PROPOSAL_LIFETIME, WORDS, find_open
+from registry.titles.decisions import PROPOSAL_LIFETIME, WORDS
 from registry.titles.events import DecisionKind
-from registry.titles.state import Proposal, Title
+from registry.titles.state import TITLES, Proposal
 
 ProposalId = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Id of the proposal (from proposals list).")]
 Digest = Annotated[
@@ -60,20 +64,29 @@ _COLUMNS = (
 
 @app.command("list")
 def list_proposals(ctx: typer.Context) -> None:
-    """List the open proposals, oldest first."""
+    """List the open proposals, oldest first; to an officer those in reach."""
     with opened(ctx) as registry:
-        show_list(session_of(ctx).output, registry.register.proposals(), _COLUMNS, empty="No proposal is open.")
+        reach = registry.looking.reach(asker(ctx))
+        found = [one for one in registry.register.proposals() if _authority(registry, one.title) in reach]
+        show_list(session_of(ctx).output, found, _COLUMNS, empty="No proposal is open.")
+
+
+def _authority(registry: Registry, stream: str) -> str | None:
+    title = registry.log.load(TITLES, stream, sealed=True)
+    return title.award.authority if title else None
 
 
 @app.command("show")
-def show_proposal(ctx: typer.Context, proposal: ProposalId) -> None:
-    """Show what an open proposal would do, and its digest."""
+def show_proposal(ctx: typer.Context, proposal: ProposalId, purpose: Deciding = Purpose.DECIDING) -> None:
+    """Show what an open proposal would do, and its digest; the person and the reason to an officer in reach only."""
     with opened(ctx) as registry:
-        title = registry.title(proposal.partition(".")[0])
-        show_open(ctx, registry, title, find_open(title, proposal))
+        door = "cli proposals show"
+        show_open(ctx, registry, registry.looking.proposal(proposal, actor=asker(ctx), purpose=purpose, door=door))
 
 
-def show_open(ctx: typer.Context, registry: Registry, title: Title, proposal: Proposal) -> None:
+def show_open(ctx: typer.Context, registry: Registry, seen: LookedProposal) -> None:
+    """Show an open proposal as far as it was seen."""
+    title, proposal = seen.title, seen.proposal
     fact = proposal.fact
     item = {
         "proposal": fact.proposal,
@@ -83,14 +96,14 @@ def show_open(ctx: typer.Context, registry: Registry, title: Title, proposal: Pr
         "effective_on": fact.effective_on,
         "document_no": fact.document_no,
         "authority": fact.authority,
-        "reason": reason(fact.reason),
+        "reason": _reason(seen),
         "proposed_by": proposal.proposed_by,
         "proposed_at": proposal.proposed_at,
         "lapses_at": proposal.proposed_at + PROPOSAL_LIFETIME,
         "digest": fact.digest,
         "corrected": fact.corrected,
     }
-    show(session_of(ctx).output, item, *drawn(registry, title, proposal))
+    show(session_of(ctx).output, item, *drawn(registry, seen))
 
 
 _DIFFERENCES = (
@@ -100,16 +113,18 @@ _DIFFERENCES = (
 )
 
 
-def drawn(registry: Registry, title: Title, proposal: Proposal) -> list[Any]:
-    fact, award = proposal.fact, title.award
+def drawn(registry: Registry, seen: LookedProposal) -> list[Any]:
+    """What an open proposal would do, for people, as far as it was seen."""
+    proposal, award = seen.proposal, seen.title.award
+    fact = proposal.fact
     facts = {
         "Decision": WORDS[fact.kind],
         "Title": f"{award.number} {award.title_name}（{award.series} {award.specialty}）",
-        "Holder": registry.holder(title.holder).name() or "[erased]",
+        "Holder": seen.name,
         "Effective": fact.effective_on,
         "Document": fact.document_no,
         "Authority": registry.catalogue.authority(fact.authority).name_zh,
-        "Reason": reason(fact.reason),
+        "Reason": _reason(seen),
         "Proposed": f"{moment(proposal.proposed_at)} by {proposal.proposed_by}",
         "Lapses": _lapses(proposal),
         "Proposal": fact.proposal,
@@ -117,6 +132,10 @@ def drawn(registry: Registry, title: Title, proposal: Proposal) -> list[Any]:
     }
     changes = differences(award, fact.corrected) if fact.corrected else []
     return [particulars(facts), *([heading("Corrected"), table(changes, _DIFFERENCES)] if changes else [])]
+
+
+def _reason(seen: LookedProposal) -> str:
+    return (reason if seen.sight is Sight.CLEAR else hidden)(seen.proposal.fact.reason)
 
 
 def _lapses(proposal: Proposal) -> str:

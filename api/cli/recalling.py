@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.asking import asker
 from api.cli.common import Authority, DryRun, opened, option, session_of
 from api.cli.printing import Column, Output, moment, particulars, say, show, show_list
 from api.cli.tree import Commands
 from registry.answers import GivenAnswer, Recall
 from registry.answers.log import KEPT_MONTHS, LEAST_MONTHS
+from registry.permissions import Permission
 from registry.service import Registry
 
 answers_app = Commands("The answers given to verifications: what was answered and when, never who asked.")
@@ -26,9 +28,11 @@ def recall_answers(
     authority: Authority = None,
 ) -> None:
     """List the answers that vouched for a title while its revocation was in effect but not recorded. Officers only."""
-    _require_officer(ctx)
+    officer = _officer(ctx)
     with opened(ctx) as registry:
-        found = registry.recall(registry.find_title(number, authority))
+        stream = registry.find_title(number, authority)
+        registry.authorising.require(officer, Permission.RECALL, registry.title(stream).award.authority)
+        found = registry.recall(stream)
         output = session_of(ctx).output
         if output is Output.JSON:
             show(output, _item(registry, found))
@@ -69,8 +73,9 @@ def prune(
     dry_run: DryRun = False,
 ) -> None:
     """Drop the files of the months that need not be kept any longer. A recall cannot look into them any more."""
-    _require_officer(ctx)
+    officer = _officer(ctx)
     with opened(ctx) as registry:
+        registry.authorising.require(officer, Permission.PRUNE, None)
         act = registry.answers.expired if dry_run else registry.answers.prune
         months = [{"month": month} for month in act(registry.clock(), keep)]
     show_list(
@@ -81,11 +86,13 @@ def prune(
     )
 
 
-def _require_officer(ctx: typer.Context) -> None:
-    if not (session_of(ctx).settings.officer or "").strip():
+def _officer(ctx: typer.Context) -> str:
+    officer = asker(ctx)
+    if officer is None:
         raise typer.BadParameter(
             "officers only; say who asks, with --officer ID or TITLE_REGISTRY_OFFICER", param_hint="--officer"
         )
+    return officer
 
 
 def _row(found: Recall, one: GivenAnswer) -> dict[str, Any]:

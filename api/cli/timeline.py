@@ -1,6 +1,6 @@
 """What happened to a title or a person, one line an event, with both clocks: recorded and effective."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -97,16 +97,27 @@ def word_of(name: str) -> str:
     return _WORDS.get(FACTS[name], name)
 
 
-def timeline(events: Sequence[Recorded[Any]]) -> list[dict[str, Any]]:
-    """One entry for each event of a title, oldest first."""
+def reason(private: Private[Any]) -> str:
+    """The text of a reason, or that it was erased."""
+    found = private.get()
+    return found.text if found else ERASED
+
+
+def hidden(_: Private[Any]) -> str:
+    """What stands for a reason where the person is not seen."""
+    return "（不公开）"
+
+
+def timeline(events: Sequence[Recorded[Any]], shown: Callable[[Private[Any]], str] = hidden) -> list[dict[str, Any]]:
+    """One entry for each event of a title, oldest first; `shown` says what stands for a reason."""
     entries, award = list[dict[str, Any]](), None
     for event in events:
-        entries.append(_entry(event, award))
+        entries.append(_entry(event, award, shown))
         award = getattr(event.fact, "award", award)
     return entries
 
 
-def _entry(event: Recorded[Any], before: Particulars | None) -> dict[str, Any]:
+def _entry(event: Recorded[Any], before: Particulars | None, shown: Callable[[Private[Any]], str]) -> dict[str, Any]:
     fact = event.fact
     return {
         "version": event.version,
@@ -120,18 +131,18 @@ def _entry(event: Recorded[Any], before: Particulars | None) -> dict[str, Any]:
         "document": fact.award.approval_document
         if isinstance(fact, TitleAwarded)
         else getattr(fact, "document_no", None),
-        "detail": _detail(fact, before),
+        "detail": _detail(fact, before, shown),
     }
 
 
-def _detail(fact: Any, before: Particulars | None) -> str:
+def _detail(fact: Any, before: Particulars | None, shown: Callable[[Private[Any]], str]) -> str:
     match fact:
         case TitleAwarded(paper=paper) | PaperMatched(paper=paper) if paper:
             return f"依据纸质证书 {paper.number}"
         case DecisionProposed():
-            return f"提议 {_serial(fact)}：{reason(fact.reason)}"
+            return f"提议 {_serial(fact)}：{shown(fact.reason)}"
         case DecisionRefused() | DecisionReturned():
-            return f"提议 {_serial(fact)}：{reason(fact.reason)}"
+            return f"提议 {_serial(fact)}：{shown(fact.reason)}"
         case TitleCorrected():
             return "；".join(f"{name}：{old} → {new}" for name, old, new in differences(before, fact.award))
         case Decided():
@@ -146,12 +157,6 @@ def _detail(fact: Any, before: Particulars | None) -> str:
 def _serial(fact: Any) -> str:
     """What follows the title's id in the id of a proposal; the rest is the same on every line."""
     return str(fact.proposal).rpartition(".")[2]
-
-
-def reason(private: Private[Any]) -> str:
-    """The text of a reason, or that it was erased."""
-    found = private.get()
-    return found.text if found else ERASED
 
 
 def differences(before: Particulars | None, after: Particulars) -> list[tuple[str, str, str]]:

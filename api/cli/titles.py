@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from api.cli.asking import Handling, Searching, asker, named_asker
 from api.cli.common import (
     AsOf,
     Authority,
@@ -19,15 +20,20 @@ from api.cli.common import (
     series_named,
     session_of,
 )
+from api.cli.listing import Page, listed
 from api.cli.printing import Column, chinese, heading, moment, particulars, say, show, show_list, table
-from api.cli.timeline import timeline
+from api.cli.timeline import hidden, reason, timeline
 from api.cli.tree import Commands
-from registry.audit import Listed, day_of, titles_at
+from registry.audit import day_of
 from registry.catalogue.catalogue import Catalogue
 from registry.holders.identity import parse
 from registry.holders.person import Identity
 from registry.log.log import KnownAt, as_known
-from registry.register.register import Found, Query
+from registry.looking import Asking
+from registry.looks import Purpose
+from registry.looks.looked import LookedTitle
+from registry.permissions import Sight
+from registry.register.register import Query
 from registry.register.rows import TitleRow
 from registry.service import Registry
 from registry.terms import IdentityKind, Level, Status
@@ -65,7 +71,7 @@ def title_columns(catalogue: Catalogue) -> tuple[Column, ...]:
 
     return (
         Column("Number", lambda row: row["number"]),
-        Column("Name", lambda row: row["name"] or "[erased]", fold=True),
+        Column("Name", lambda row: row["name"], fold=True),
         Column("Title", lambda row: row["title_name"], fold=True),
         Column("Level", lambda row: chinese(Level, row["level"])),
         Column("Series", lambda row: row["series"], fold=True),
@@ -77,7 +83,7 @@ def title_columns(catalogue: Catalogue) -> tuple[Column, ...]:
 
 
 def title_item(row: TitleRow, name: str) -> dict[str, Any]:
-    """A row of the register with the holder's present name."""
+    """A row of the register with the holder's name, as far as it is seen."""
     return {"name": name, **msgspec.to_builtins(row)}
 
 
@@ -110,25 +116,28 @@ def list_titles(
     cursor: Annotated[str | None, option("--cursor", metavar="CURSOR", help="Go on after an earlier page.")] = None,
     as_of: AsOf = None,
     known_at: Known = None,
+    purpose: Searching = Purpose.SEARCH,
 ) -> None:
-    """List titles of the register, now or as they stood at any moment, with the names in force then."""
+    """List titles of the register, now or as they stood at any moment, with the names in force then.
+
+    An officer sees the titles in reach; without one names are masked, and nobody is searched by name or number.
+    """
+    if name or identity:
+        named_asker(ctx, "--name" if name else "--identity")
     with opened(ctx) as registry:
-        holder = registry.holder_of(read_identity(identity, identity_kind, country)) if identity else None
+        who = read_identity(identity, identity_kind, country) if identity else None
         query = Query(
             number=number,
             name=name,
-            holder=holder,
             series=series_named(registry, series) if series else None,
             level=level,
             year=year,
             authority=registry.catalogue.authority(authority).code if authority else None,
             status=status,
         )
-        if as_of is None and known_at is None:
-            found: Found | Listed = registry.register.search(query, today=registry.today, limit=limit, cursor=cursor)
-        else:
-            found = titles_at(registry, query, as_of, known_at, limit=limit, cursor=cursor)
-        rows = [] if identity and holder is None else [title_item(row, name) for row, name in found.rows]
+        page = Page(as_of, known_at, limit, cursor)
+        found = listed(registry, query, who, Asking(asker(ctx), purpose, "cli titles list"), page)
+        rows = [title_item(row, name) for row, name in found.rows]
         empty = "No title matches. Not found does not mean that there is none under another spelling."
         show_list(session_of(ctx).output, rows, title_columns(registry.catalogue), empty=empty)
     if found.next and rows:
@@ -142,24 +151,36 @@ def show_title(
     authority: Authority = None,
     as_of: AsOf = None,
     known_at: Known = None,
+    purpose: Handling = Purpose.HANDLING,
 ) -> None:
-    """Show one title: particulars, standing, certificates, and what happened, with both clocks."""
+    """Show one title: particulars, standing, certificates, and what happened, with both clocks.
+
+    An officer sees the person, and that look is recorded; without one the name is masked and reasons are left out.
+    """
     with opened(ctx) as registry:
         stream = registry.find_title(number, authority)
-        title = registry.title(stream, known_at=known_at)
-        item = _item(registry, title, as_of, known_at)
-        show(session_of(ctx).output, item, *_drawn(registry, title, item))
+        registry.title(stream, known_at=known_at)
+        seen = registry.looking.title(
+            stream,
+            actor=asker(ctx),
+            purpose=purpose,
+            door="cli titles show",
+            as_of=day_of(registry, as_of, known_at),
+            known_at=known_at,
+        )
+        item = _item(registry, seen, as_of, known_at)
+        show(session_of(ctx).output, item, *_drawn(registry, seen.title, item))
 
 
-def _item(registry: Registry, title: Title, as_of: date | None, known_at: KnownAt | None) -> dict[str, Any]:
+def _item(registry: Registry, seen: LookedTitle, as_of: date | None, known_at: KnownAt | None) -> dict[str, Any]:
     """Everything about one title, on that date, as known then."""
-    day = day_of(registry, as_of, known_at)
-    status, decision = title.standing(day)
+    title = seen.title
+    status, decision = title.standing(day_of(registry, as_of, known_at))
     events = list(as_known(registry.history(title.id), known_at))
     return {
         "title": title.id,
         "holder": title.holder,
-        "name": registry.holder(title.holder, known_at=known_at).name(day) or "[erased]",
+        "name": seen.name,
         "award": title.award,
         "paper": title.paper,
         "as_of": as_of,
@@ -178,7 +199,7 @@ def _item(registry: Registry, title: Title, as_of: date | None, known_at: KnownA
             for one in title.certificates
         ],
         "proposals": [one.fact.proposal for one in title.proposals],
-        "timeline": timeline(events),
+        "timeline": timeline(events, reason if seen.sight is Sight.CLEAR else hidden),
     }
 
 

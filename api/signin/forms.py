@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.asking import body_of
 from api.employers import kept_view
-from api.errors import BadRequest, Pointed
+from api.errors import PRIVATE, BadRequest, Pointed
 from api.signin.accounts import Accounts
 from api.signin.origin import config_of, cookie_name, is_secure, require_same_origin
 from api.signin.refusals import TooMany
@@ -55,8 +55,7 @@ def address_of(request: Request) -> str:
 
 def see_other(address: str) -> RedirectResponse:
     """On to another page with GET, so that going back or reloading never sends a form twice."""
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
-    return RedirectResponse(address, 303, headers)
+    return RedirectResponse(address, 303, {**PRIVATE, "Referrer-Policy": "same-origin"})
 
 
 def onward(request: Request, path: str) -> RedirectResponse:

@@ -48,14 +48,23 @@ def check_issuable(title: Title, today: date) -> None:
         raise WrongState(f"该职称现为“{status.zh}”，不能签发电子证书", fix="查看该职称的历史")
 
 
-def prepare(title: Title, content: CertificateContent, kid: str, today: date) -> Sequence[Fact]:
+def prepare(
+    title: Title, content: CertificateContent, kid: str, today: date, *, is_void: bool = False
+) -> Sequence[Fact]:
     """Store what will be signed. The newest version saying the same is no fact, signed or waiting for this key.
 
-    Raise WrongState if the title does not stand as valid.
+    `is_void`: the signature of the newest version no longer counts, for its key was compromised. Raise WrongState if
+    the title does not stand as valid.
     """
     check_issuable(title, today)
     newest = title.certificates[-1] if title.certificates else None
-    if newest and not newest.outdated and (newest.signature or newest.kid == kid) and _same(newest, content):
+    if (
+        newest
+        and not newest.outdated
+        and not is_void
+        and (newest.signature or newest.kid == kid)
+        and _same(newest, content)
+    ):
         return []
     return [
         CertificatePrepared(

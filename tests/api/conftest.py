@@ -14,8 +14,9 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from keys.passphrase import read_passphrase
 from registry.service import Registry
+from registry.terms import Role
 from tests.lists import csv_file, good, identity_number, table
-from tests.people import found
+from tests.people import CHIEF, CITY, appoint, found, staff
 from tests.served import Cabinet, Site, found_registry, free_port, serving
 
 NAMES = ("林晓岚", "周建国", "欧阳娜娜", "阿卜杜热合曼·麦麦提", "张三", "张三", "王㛃")
@@ -73,6 +74,13 @@ class Cli(NamedTuple):
         assert result.exit_code == 2, result.output
         assert says in result.stderr
         assert result.stdout == ""
+
+    def appoint(self, actor: str, role: Role, authority: str = CITY) -> None:
+        """Register an officer with this role."""
+        with closing(Registry.open(self.folder / "data", read_passphrase(self.folder / "pp", {}))) as registry:
+            registry.appointing.register(actor, staff(500 + sum(actor.encode())), officer=CHIEF)
+            appoint(registry, actor, role, authority)
+            registry.tlog.sequence()
 
     def position(self) -> int:
         """How many events the log has."""

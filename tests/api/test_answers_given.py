@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from registry.folder import Folder
+from registry.terms import Role
 from tests.api.conftest import NUMBERS, Cli
 from tests.people import identity_number
 from tests.served import NAME, Cabinet, copied, serving, until
@@ -143,6 +144,9 @@ def test_a_log_that_cannot_be_written_stops_no_verification_and_is_said(data: Pa
 # --- the command line
 
 
+OPERATOR = ("--officer", "operator-1")
+
+
 def revoke(cli: Cli, number: str) -> None:
     why = ("--document", "丽人社撤〔2026〕9号", "--reason", "申报材料经查证不实")
     proposal = cli.data("revoke", "propose", number, *why)
@@ -181,21 +185,30 @@ def test_an_empty_recall_says_so_with_its_window(cli: Cli) -> None:
 def test_a_recall_is_for_officers_and_for_revoked_titles(cli: Cli) -> None:
     cli.usage("titles", "recall", NUMBERS[0], says="officers only", TITLE_REGISTRY_OFFICER="")
     cli.refused("titles", "recall", NUMBERS[0], code="not-found", says="没有撤销决定")
+    cli.appoint("operator-1", Role.OPERATOR)
+    for officer in ("operator-1", "nobody"):
+        cli.refused("titles", "recall", NUMBERS[0], "--officer", officer, code="forbidden")
+
+
+def test_pruning_is_for_operators(cli: Cli) -> None:
     cli.usage("answers", "prune", says="officers only", TITLE_REGISTRY_OFFICER="")
-    cli.refused("answers", "prune", "--keep", "5", code="bad-input", says="至少保存 6 个月")
+    cli.refused("answers", "prune", code="forbidden")
+    cli.appoint("operator-1", Role.OPERATOR)
+    cli.refused("answers", "prune", "--keep", "5", *OPERATOR, code="bad-input", says="至少保存 6 个月")
 
 
 def test_the_care_of_the_log(cli: Cli) -> None:
     code = cli.data("certificates", "issue", NUMBERS[0])["code"]
     cli("verify", code)
     cli("verify", UNKNOWN)
+    cli.appoint("operator-1", Role.OPERATOR)
     kept = cli.data("answers", "status")
     assert (kept["answers"], kept["counted"], kept["lost"]) == (1, 1, 0)
     folder = cli.folder / "data" / "answers"
     for path in list(folder.iterdir()):  # with what SQLite keeps beside it
         path.rename(folder / f"2019-01{path.name[7:]}")
-    assert cli.data("answers", "prune", "--dry-run") == [{"month": "2019-01"}]
+    assert cli.data("answers", "prune", "--dry-run", *OPERATOR) == [{"month": "2019-01"}]
     assert (folder / "2019-01.db").exists()
-    assert cli.data("answers", "prune") == [{"month": "2019-01"}]
+    assert cli.data("answers", "prune", *OPERATOR) == [{"month": "2019-01"}]
     assert list(folder.iterdir()) == []
-    assert "No file is older than 36 months" in cli.ok("answers", "prune").stderr
+    assert "No file is older than 36 months" in cli.ok("answers", "prune", *OPERATOR).stderr

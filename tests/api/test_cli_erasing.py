@@ -83,7 +83,7 @@ def test_a_copy_of_everything(cli: Cli, holder: str) -> None:
     assert copy["person"]["identity"]["number"] == IDENTITIES[0]
     assert {one["what"] for one in copy["events"]} == {"holder-registered/1", "title-awarded/1"}
     look = copy["looks"][0]
-    assert (look["actor"], look["purpose"], look["what"]) == ("clerk-01", "request", "export")
+    assert (look["purpose"], look["what"], look["door"]) == ("处理本人请求", "个人信息副本", "办公终端")
     cli.usage("holders", "export", NUMBERS[0], "--out", str(out), says="exists already")
     cli.refused(
         "holders", "export", NUMBERS[0], "--out", str(out), "--force", code="forbidden", TITLE_REGISTRY_OFFICER="nobody"

@@ -113,7 +113,8 @@ def test_who_looked_and_which_answers_were_given(bureau: Bureau, holders: tuple[
     seen = holders[0].read("/api/v1/me/lookups")
     assert [(one["status"], one["door"]) for one in seen["verifications"]] == [("valid", "code-json")]
     (look,) = seen["looks"]
-    assert look["actor"] == CLERK
-    assert look["door"] == "GET /api/v1/titles/{id}"
+    assert look["who"] == "丽水市人力资源和社会保障局 经办人"
+    assert (look["purpose"], look["what"], look["door"]) == ("办理业务", "职称", "网上服务")
+    assert CLERK not in str(seen["looks"])
     others = holders[1].read("/api/v1/me/lookups")
     assert others["looks"] == others["verifications"] == []

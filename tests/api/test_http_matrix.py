@@ -15,18 +15,16 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from starlette.routing import Mount, Route
 
 from api.jobs import Order
-from api.signin.limits import DEFAULTS, Config, Limits, Rate, Rates
 from keys.custody import Custody
 from registry.folder import Folder
-from registry.permissions import DOORS as TABLE
 from registry.permissions import RULES, Permission, Sight
 from registry.service import Registry
 from registry.terms import Role
 from registry.titles.events import DecisionKind
 from tests.api.bureau import PAGE, Bureau, Reader
+from tests.attacks.house import doors_of, rights, unlimited
 from tests.lists import COMMITTEE, csv_bytes, good, table
 from tests.people import (
     CITY,
@@ -54,15 +52,8 @@ FRESH = {
     "POST /api/v1/paper-applications/{id}/approval",
     "GET /api/v1/me/data",
 }
+DOORS = rights()
 _NEXT = count(5_000)
-
-
-def named(door: str) -> str:
-    """A door without the converters of its parameters."""
-    return re.sub(r":(path|int)\}", "}", door)
-
-
-DOORS = {named(door): permission for door, permission in TABLE.items() if not door.startswith("cli ")}
 
 
 class Who(NamedTuple):
@@ -282,9 +273,7 @@ def stage(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(made[0], folder)
     registry = Registry(Folder(folder), made[1], clock)
     bureau = Bureau(registry)
-    bureau.app.state.limits = Limits(
-        Config(dict.fromkeys(DEFAULTS, Rates(*[Rate(1e6, 10**9)] * 3)))
-    )  # has its own tests
+    unlimited(bureau.app)
     matters = tuple(_matter(registry, n, place) for n, place in enumerate(PLACES, 1))
     people = [Who(None, None, "")]
     for role in GRANTED:
@@ -367,13 +356,7 @@ def observed(door: str, answer: httpx.Response, matter: Matter) -> int:
 
 def served(stage: Stage) -> set[str]:
     """Every door of the application, as the table names it."""
-    found = set[str]()
-    for route in stage.bureau.app.routes:
-        if isinstance(route, Mount):
-            found.add(f"GET {route.path}")
-        elif isinstance(route, Route):
-            found |= {named(f"{method} {route.path}") for method in (route.methods or set()) - {"HEAD"}}
-    return found
+    return doors_of(stage.bureau.app)
 
 
 def test_every_route_has_a_row_and_every_row_a_route(stage: Stage) -> None:

@@ -178,6 +178,34 @@ def test_a_stolen_token_key(bureau: Bureau) -> None:
         Keyring([bureau.registry.custody.keyring.record(before.kid)]).current(Purpose.E_CERTIFICATE, bureau.clock())
 
 
+def test_who_holds_a_certificate_of_the_thief_s_time_gets_another(bureau: Bureau) -> None:
+    """Genuine, but signed after the key was stolen: it does not count, and issuing again makes one that does."""
+    position = bureau.head()
+    certificate, _ = bureau.issue()
+    stream = bureau.registry.certificate(certificate.code)[0].id
+    bureau.registry.keysets.compromise(certificate.kid, position, officer=OPERATOR)
+    assert bureau.on_line(certificate.code) is Status.TAMPERED
+    again = bureau.registry.issue(stream, proof_of(bureau.registry, PRESS), officer=CLERK)
+    assert (again.version, bureau.on_line(again.code)) == (2, Status.VALID)
+    assert bureau.registry.issue(stream, proof_of(bureau.registry, PRESS), officer=CLERK) == again
+
+
+def test_a_rotation_while_a_certificate_is_being_made(bureau: Bureau) -> None:
+    """Between preparing and signing another process replaces the key: the certificate is made with the new one."""
+    sequence, rotated = bureau.registry.tlog.sequence, list[str]()
+
+    def rotated_meanwhile() -> Any:
+        if not rotated:
+            rotated.append(bureau.current(Purpose.E_CERTIFICATE))
+            bureau.registry.keysets.rotate(Purpose.E_CERTIFICATE, officer=OPERATOR)
+        return sequence()
+
+    bureau.registry.tlog.sequence = rotated_meanwhile  # type: ignore[method-assign]
+    certificate, pdf = bureau.issue()
+    assert certificate.kid == bureau.current(Purpose.E_CERTIFICATE) != rotated[0]
+    assert bureau.on_line(pdf) is Status.VALID
+
+
 def test_the_proof_of_another_certificate_vouches_for_no_forgery(bureau: Bureau) -> None:
     """A thief with both keys sets a page of their own, and attaches the proof of a genuine certificate."""
     genuine, genuine_pdf = bureau.issue()
