@@ -33,7 +33,7 @@ class Appointing:
             raise BadInput("须由两名不同的人员共同开办登记库", fix="写明两个不同的人")
 
         def body(unit: Unit) -> None:
-            if unit.claimed("founding", "founding.1"):
+            if unit.claimed("founding", officers.FIRST):
                 raise WrongState("登记库已有人员，不能再次开办", fix="由两名现有的批准人登记人员、授予角色")
             for place, (actor, staff) in enumerate(founders, 1):
                 officer = self._registered(unit, actor, staff)

@@ -11,7 +11,7 @@ from registry.errors import Forbidden
 from registry.holders.holder import HOLDERS, Holder
 from registry.holders.identity import index_key
 from registry.log.log import Log
-from registry.officers.officer import OFFICERS, Officer, stream_of
+from registry.officers.officer import FIRST, OFFICERS, Officer, stream_of
 from registry.permissions import RULES, Permission, Sight
 from registry.terms import Role
 
@@ -54,6 +54,10 @@ class Authorising:
     def require(self, actor: str, permission: Permission, about: str | None) -> Sight:
         """The same; raise Forbidden instead of None, in words that tell nothing of the matter."""
         sight = self.sight(actor, permission, about)
+        if sight is None and self.log.claimed("founding", FIRST) is None:
+            raise Forbidden(
+                "登记库尚未开办：还没有任何人员", fix="由两名批准人共同开办：title-registry officers found FILE"
+            )
         if sight is None:
             raise Forbidden("您没有办理此事的权限", fix="由有权的人员办理；需要权限的，按规定申请授予角色")
         return sight

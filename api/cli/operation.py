@@ -165,10 +165,11 @@ def _say_next(settings: Settings, fresh: Path | None) -> None:
         say(f"  export {FILE_VARIABLE}={fresh.resolve()}")
     elif not passphrase_file(settings):
         say(f"  (keep {VARIABLE} set, or better: a file and {FILE_VARIABLE})")
-    say(f"  export TITLE_REGISTRY_DATA={settings.data.resolve()} TITLE_REGISTRY_OFFICER=clerk-01")
+    say(f"  export TITLE_REGISTRY_DATA={settings.data.resolve()}")
+    say("  title-registry officers found founders.csv     # two approvers: id,name,identity number")
+    say("  title-registry officers register --help        # they register others and grant them roles")
     say("  title-registry import template list.xlsx       # an empty list to fill in")
-    say("  title-registry import awards list.xlsx --authority 331100 --document 丽人社〔2021〕100号 --dry-run")
-    say("  title-registry serve                           # the verification pages")
+    say("  title-registry serve                           # the verification pages, and /sign-in")
 
 
 def serve(

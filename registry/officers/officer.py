@@ -23,6 +23,7 @@ from registry.titles.events import Reason
 
 GRANT_LIFETIME = timedelta(hours=72)
 SYSTEM = "system"
+FIRST = "founding.1"  # the grant of the first founder
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]{1,39}")
 _RESERVED = ("holder-", "title-", "paper-", "system")
 # Who runs the machine, or looks over the others' shoulders, decides nothing.

@@ -85,7 +85,9 @@ def newcomer(registry: Registry) -> str:
 
 
 def test_nobody_may_do_anything_before_the_founding(unfounded: Registry) -> None:
-    refused(unfounded, Forbidden, lambda: unfounded.award(awarding(person(1)), officer=CLERK))
+    """And whoever tries is told how it begins."""
+    told = refused(unfounded, Forbidden, lambda: unfounded.award(awarding(person(1)), officer=CLERK))
+    assert "officers found" in told.fix
     refused(unfounded, Forbidden, lambda: unfounded.appointing.register("x-1", staff(1), officer=CHIEF))
 
 
