@@ -221,6 +221,7 @@ _BY_PERMISSION: Final[Mapping[Permission, tuple[str, ...]]] = {
     ),
     _P.MANAGE_ACCOUNTS: _cli("""
         accounts enrol
+        accounts countersign
         accounts list
         accounts disable
         accounts enable

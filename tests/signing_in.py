@@ -44,7 +44,7 @@ class Desk(Accounts):
 
     def add(self, login: str, actor: str) -> None:
         """Set up an account, as its owner does."""
-        begun = self.begin_enrolment(self.enrol(actor, by=CHIEF), login, PASSWORD, "127.0.0.1")
+        begun = self.begin_enrolment(self.enrol(actor, by=CHIEF, alone=True), login, PASSWORD, "127.0.0.1")
         self.secrets[login] = begun.secret
         self.confirm_enrolment(begun.token, self.code(login))
 

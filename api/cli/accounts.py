@@ -11,7 +11,7 @@ from api.cli.common import option, session_of
 from api.cli.printing import Column, moment, particulars, say, show, show_list
 from api.cli.tree import Commands
 from api.signin.accounts import Accounts
-from api.signin.managing import require_over, within
+from api.signin.managing import is_alone, require_over, within
 from registry.permissions import Permission
 
 app = Commands("Local accounts, where people are signed in, API keys.")
@@ -28,7 +28,23 @@ def enrol(ctx: typer.Context, actor: Actor) -> None:
     """Make a code with which a person sets up an account, within 72 hours. It is printed once."""
     with managing(ctx) as (registry, accounts, officer):
         require_over(registry, officer, actor)
-        _show_code(ctx, actor, accounts.enrol(actor, by=officer))
+        alone = is_alone(registry, officer, actor)
+        _show_code(ctx, actor, accounts.enrol(actor, by=officer, alone=alone))
+        _say_countersign(actor, alone)
+
+
+def _say_countersign(actor: str, alone: bool) -> None:
+    if not alone:
+        say(f"It counts once another approver has countersigned it: title-registry accounts countersign {actor}")
+
+
+@app.command("countersign")
+def countersign(ctx: typer.Context, actor: Actor) -> None:
+    """Let a code count that another approver made: nobody sets up a colleague's account alone."""
+    with managing(ctx) as (registry, accounts, officer):
+        require_over(registry, officer, actor)
+        accounts.countersign(actor, by=officer)
+        show(session_of(ctx).output, {"actor": actor, "countersigned": True}, particulars({"Countersigned": actor}))
 
 
 @app.command("list")
@@ -66,8 +82,9 @@ def reset(ctx: typer.Context, login: Login) -> None:
     with managing(ctx) as (registry, accounts, officer):
         actor = accounts.actor_of(login)
         require_over(registry, officer, actor)
-        code = accounts.reset(login, by=officer)
-        _show_code(ctx, actor, code)
+        alone = is_alone(registry, officer, actor)
+        _show_code(ctx, actor, accounts.reset(login, by=officer, alone=alone))
+        _say_countersign(actor, alone)
         if keys := accounts.api_keys(actor):
             say(f"{len(keys)} API keys stay in force; see: accounts api-key list --of {actor}")
 
@@ -159,6 +176,7 @@ def _items(accounts: Accounts) -> Iterator[dict[str, Any]]:
         }
     for code in accounts.waiting():
         state = "reset" if code.login else "code given out"
+        state = state if code.counts else "waits for a second approver"
         yield nothing | {
             "login": code.login,
             "actor": code.actor,

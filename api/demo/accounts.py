@@ -35,7 +35,10 @@ def open_accounts(registry: Registry, holder: str) -> list[dict[str, Any]]:
 
 
 def _account(accounts: Accounts, login: str, actor: str, roles: list[Role]) -> dict[str, Any]:
-    code = accounts.enrol(actor, by=FOUNDERS[0])
+    first, second = FOUNDERS if actor != FOUNDERS[0] else FOUNDERS[::-1]
+    code = accounts.enrol(actor, by=first, alone=actor in FOUNDERS)
+    if actor not in FOUNDERS:
+        accounts.countersign(actor, by=second)
     password = secrets.token_urlsafe(18)
     begun = accounts.begin_enrolment(code, login, password, "127.0.0.1")
     recovery = _confirmed(accounts, begun.token, begun.secret)

@@ -61,6 +61,7 @@ class Accounts:
         self.unlink = self._links.unlink
         self.keep_request, self.take_request = self._links.keep_request, self._links.take_request
         self.enrol, self.reset, self.waiting = self._enrolments.enrol, self._enrolments.reset, self._enrolments.waiting
+        self.countersign = self._enrolments.countersign
         self.enrolment, self.confirm_enrolment = self._enrolments.enrolment, self._enrolments.confirm_enrolment
 
     @classmethod

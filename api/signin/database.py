@@ -34,7 +34,7 @@ CREATE TABLE known_networks (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE enrolments (
   code BLOB PRIMARY KEY, actor TEXT NOT NULL, made_by TEXT NOT NULL, until INTEGER NOT NULL, reserved TEXT UNIQUE,
-  token BLOB UNIQUE, login TEXT, password TEXT, secret BLOB
+  alone INTEGER NOT NULL, countersigned_by TEXT, token BLOB UNIQUE, login TEXT, password TEXT, secret BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions (
   id TEXT PRIMARY KEY, actor TEXT NOT NULL, account TEXT REFERENCES accounts ON DELETE CASCADE,

@@ -1,5 +1,8 @@
 """How a local account comes about: an approver makes a code for somebody, who redeems it with a name and a password.
 
+A code counts once a second approver has countersigned it: whoever holds a colleague's code could act as both. Where
+nobody else could countersign (the two founders' own first accounts) one approver is enough.
+
 The account is there once its authenticator has shown a first code; until then the enrolment code can be redeemed again
 (a browser that was closed), which undoes the first time. Whether the approver may is asked by whoever calls.
 """
@@ -17,7 +20,7 @@ from api.signin.database import Database, instant, seconds
 from api.signin.logins import new_login, normal_login
 from api.signin.passwords import Passwords, check_new
 from api.signin.sealing import Sealing
-from registry.errors import NotFound, Refused, WrongState
+from registry.errors import NeedsSecondOfficer, NotFound, Refused, WrongState
 
 LASTS = timedelta(hours=72)
 _CODE_CHARACTERS = 20  # 100 bits
@@ -39,6 +42,8 @@ class Waiting(msgspec.Struct, frozen=True):
     login: str | None
     made_by: str
     until: datetime
+    countersigned_by: str | None
+    counts: bool
 
 
 class EnrolmentRefused(Refused):
@@ -55,12 +60,30 @@ class Enrolments:
     ) -> None:
         self._database, self._sealing, self._passwords, self._clock = database, sealing, passwords, clock
 
-    def enrol(self, actor: str, *, by: str) -> str:
-        """Make a code for an actor, good for 72 hours and one account; return it, this once."""
-        with self._database.writing() as c:
-            return self._new_code(c, actor, None, by)
+    def enrol(self, actor: str, *, by: str, alone: bool) -> str:
+        """Make a code for an actor, good for 72 hours and one account; return it, this once.
 
-    def reset(self, login: str, *, by: str) -> str:
+        Unless made `alone` it counts when another approver has countersigned it.
+        """
+        with self._database.writing() as c:
+            return self._new_code(c, actor, None, by, alone)
+
+    def countersign(self, actor: str, *, by: str) -> None:
+        """Let the waiting codes of an actor count, as another approver than made them.
+
+        Raise NotFound if none waits, NeedsSecondOfficer for whoever made it.
+        """
+        waiting = "actor=? AND until>? AND alone=0 AND countersigned_by IS NULL"
+        with self._database.writing() as c:
+            asked = (actor, seconds(self._clock()))
+            makers = {row[0] for row in c.execute(f"SELECT made_by FROM enrolments WHERE {waiting}", asked)}
+            if not makers:
+                raise NotFound(f"{actor} 没有待确认的开户码", fix="用 accounts list 查看")
+            if makers == {by}:
+                raise NeedsSecondOfficer("发放开户码的人不能自己确认（须两名批准人）", fix="由另一名批准人确认")
+            c.execute(f"UPDATE enrolments SET countersigned_by=? WHERE {waiting} AND made_by<>?", (by, *asked, by))
+
+    def reset(self, login: str, *, by: str, alone: bool) -> str:
         """Destroy an account with its factors, end every session of its actor; return a code to set it up anew.
 
         Its name is kept for that code. Again makes the code before worthless. Raise NotFound for no such account.
@@ -74,22 +97,26 @@ class Enrolments:
             c.execute("DELETE FROM accounts WHERE login=?", (login,))
             c.execute("DELETE FROM enrolments WHERE reserved=?", (login,))
             c.execute("DELETE FROM sessions WHERE actor=?", row)
-            return self._new_code(c, row[0], login, by)
+            return self._new_code(c, row[0], login, by, alone)
 
-    def _new_code(self, c: sqlite3.Connection, actor: str, login: str | None, by: str) -> str:
+    def _new_code(self, c: sqlite3.Connection, actor: str, login: str | None, by: str, alone: bool) -> str:
         now, code = self._clock(), totp.random_text(_CODE_CHARACTERS)
         c.execute("DELETE FROM enrolments WHERE until<=?", (seconds(now),))
-        row = (_mark(code), actor, by, seconds(now + LASTS), login)
-        c.execute("INSERT INTO enrolments (code, actor, made_by, until, reserved) VALUES (?,?,?,?,?)", row)
+        row = (_mark(code), actor, by, seconds(now + LASTS), login, alone)
+        c.execute("INSERT INTO enrolments (code, actor, made_by, until, reserved, alone) VALUES (?,?,?,?,?,?)", row)
         return totp.grouped(code, 5)
 
     def waiting(self) -> Sequence[Waiting]:
         """The codes that can still be redeemed, without the codes."""
         rows = self._database.read(
-            "SELECT actor, reserved, made_by, until FROM enrolments WHERE until>? ORDER BY until, actor",
+            "SELECT actor, reserved, made_by, until, countersigned_by, alone FROM enrolments WHERE until>?"
+            " ORDER BY until, actor",
             seconds(self._clock()),
         )
-        return [Waiting(actor, login, by, instant(until)) for actor, login, by, until in rows]
+        return [
+            Waiting(actor, login, by, instant(until), second, bool(alone) or second is not None)
+            for actor, login, by, until, second, alone in rows
+        ]
 
     def begin_enrolment(self, code: str, login: str, password: str) -> Enrolment:
         """Redeem a code: choose a name and a password. Nobody can sign in before `confirm_enrolment`.
@@ -113,7 +140,8 @@ class Enrolments:
             self._sealing.seal(made.secret.encode(), *place),
         )
         changed = self._database.write(
-            "UPDATE enrolments SET token=?, login=?, password=?, secret=? WHERE code=? AND until>?",
+            "UPDATE enrolments SET token=?, login=?, password=?, secret=? WHERE code=? AND until>?"
+            " AND (alone=1 OR countersigned_by IS NOT NULL)",
             *(*row, mark, seconds(self._clock())),
         )
         if not changed:
@@ -122,10 +150,15 @@ class Enrolments:
 
     def _reserved(self, mark: bytes) -> str | None:
         rows = self._database.read(
-            "SELECT reserved FROM enrolments WHERE code=? AND until>?", mark, seconds(self._clock())
+            "SELECT reserved, alone=1 OR countersigned_by IS NOT NULL FROM enrolments WHERE code=? AND until>?",
+            *(mark, seconds(self._clock())),
         )
         if not rows:
             raise _no_such_code()
+        if not rows[0][1]:
+            raise EnrolmentRefused(
+                "开户码尚未经第二名批准人确认", fix="请另一名批准人确认（accounts countersign）后再试"
+            )
         return rows[0][0] if rows[0][0] is None else str(rows[0][0])
 
     def _require_free(self, login: str, mark: bytes) -> None:

@@ -39,6 +39,12 @@ def within(registry: Registry, officer: str, actor: str) -> bool:
     return True
 
 
+def is_alone(registry: Registry, officer: str, actor: str) -> bool:
+    """Whether nobody but this officer could set up an account for that actor; else a second one countersigns."""
+    others = (one.actor for one in registry.appointing.all() if one.actor not in (officer, actor))
+    return not any(within(registry, other, actor) for other in others)
+
+
 def grantable() -> list[Permission]:
     """The rights that an API key can have: those of some role."""
     return [one for one in Permission if RULES[one].roles]

@@ -43,7 +43,7 @@ class Owner(NamedTuple):
 
 def enrolled(accounts: Accounts, clock: Clock, login: str = "lin", actor: str = CLERK) -> Owner:
     """Set up an account as its owner does."""
-    code = accounts.enrol(actor, by=CHIEF)
+    code = accounts.enrol(actor, by=CHIEF, alone=True)
     made = accounts.begin_enrolment(code, login, PASSWORD, OFFICE)
     recovery = accounts.confirm_enrolment(made.token, rfc6238(made.secret, clock.now.timestamp()))
     return Owner(login, made.secret, tuple(recovery))

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,7 @@ from api.signin.accounts import Accounts
 from api.signin.enrolments import EnrolmentRefused
 from api.signin.passwords import Cost, Passwords, check_new
 from api.signin.refusals import NotSignedIn, TooMany
-from registry.errors import BadInput, NotFound, Unavailable, WrongState
+from registry.errors import BadInput, NeedsSecondOfficer, NotFound, Unavailable, WrongState
 from registry.permissions import Permission
 from tests.api.accounts import CHEAP, ELSEWHERE, KEY, OFFICE, PASSWORD, Owner, enrolled, rfc6238, signs_in, store
 from tests.api.conftest import Cli
@@ -51,7 +52,7 @@ def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 
 def test_an_account_from_its_code_to_the_first_sign_in(accounts: Accounts, clock: Clock, tmp_path: Path) -> None:
-    code = accounts.enrol(CLERK, by=CHIEF)
+    code = accounts.enrol(CLERK, by=CHIEF, alone=True)
     made = accounts.begin_enrolment(code.lower().replace("-", " "), " Lin.Xiaolan ", PASSWORD, OFFICE)
     with pytest.raises(NotSignedIn):
         accounts.sign_in("lin.xiaolan", PASSWORD, rfc6238(made.secret, clock.now.timestamp()), OFFICE)
@@ -69,7 +70,7 @@ def test_an_account_from_its_code_to_the_first_sign_in(accounts: Accounts, clock
 
 
 def test_what_the_authenticator_reads(accounts: Accounts) -> None:
-    made = accounts.begin_enrolment(accounts.enrol(CLERK, by=CHIEF), "lin", PASSWORD, OFFICE)
+    made = accounts.begin_enrolment(accounts.enrol(CLERK, by=CHIEF, alone=True), "lin", PASSWORD, OFFICE)
     parts = urlsplit(made.uri)
     assert (parts.scheme, parts.netloc, parts.path) == ("otpauth", "totp", "/title-registry:lin")
     assert parse_qs(parts.query) == {"secret": [made.secret], "issuer": ["title-registry"]}
@@ -77,7 +78,7 @@ def test_what_the_authenticator_reads(accounts: Accounts) -> None:
 
 
 def test_a_code_is_good_once(accounts: Accounts, clock: Clock) -> None:
-    code = accounts.enrol(CLERK, by=CHIEF)
+    code = accounts.enrol(CLERK, by=CHIEF, alone=True)
     first = accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)
     again = accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)  # the browser was closed
     assert accounts.enrolment(first.token) is None
@@ -90,7 +91,7 @@ def test_a_code_is_good_once(accounts: Accounts, clock: Clock) -> None:
 
 
 def test_a_code_lasts_72_hours(accounts: Accounts, clock: Clock) -> None:
-    code, late = accounts.enrol(CLERK, by=CHIEF), accounts.enrol(THIRD, by=CHIEF)
+    code, late = accounts.enrol(CLERK, by=CHIEF, alone=True), accounts.enrol(THIRD, by=CHIEF, alone=True)
     clock.forward(hours=71, minutes=59)
     made = accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)
     clock.forward(minutes=1)
@@ -106,7 +107,7 @@ def test_a_code_lasts_72_hours(accounts: Accounts, clock: Clock) -> None:
     "login", ["li", "-lin", "林晓岚", "lin xiaolan", "a" * 33, "lin@x", "lin19900101", "1990-0101-x"]
 )
 def test_a_name_that_cannot_be_one(accounts: Accounts, login: str) -> None:
-    code = accounts.enrol(CLERK, by=CHIEF)
+    code = accounts.enrol(CLERK, by=CHIEF, alone=True)
     with pytest.raises(BadInput, match="账号名"):
         accounts.begin_enrolment(code, login, PASSWORD, OFFICE)
     accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)
@@ -143,10 +144,13 @@ def test_any_other_password_may_be_one(password: str) -> None:
 
 
 def test_a_name_belongs_to_one(accounts: Accounts, owner: Owner, clock: Clock) -> None:
-    code = accounts.enrol(THIRD, by=CHIEF)
+    code = accounts.enrol(THIRD, by=CHIEF, alone=True)
     with pytest.raises(WrongState, match="已被使用"):
         accounts.begin_enrolment(code, owner.login, PASSWORD, OFFICE)
-    begun = [accounts.begin_enrolment(one, "wuke", PASSWORD, OFFICE) for one in (code, accounts.enrol(CLERK, by=CHIEF))]
+    begun = [
+        accounts.begin_enrolment(one, "wuke", PASSWORD, OFFICE)
+        for one in (code, accounts.enrol(CLERK, by=CHIEF, alone=True))
+    ]
     now = clock.now.timestamp()
     accounts.confirm_enrolment(begun[0].token, rfc6238(begun[0].secret, now))
     with pytest.raises(WrongState, match="已被使用"):
@@ -161,14 +165,14 @@ def test_guessing_enrolment_codes_is_slow(accounts: Accounts) -> None:
             accounts.begin_enrolment(*wrong)
     with pytest.raises(TooMany):
         accounts.begin_enrolment(*wrong)
-    accounts.begin_enrolment(accounts.enrol(CLERK, by=CHIEF), "lin", PASSWORD, OFFICE)
+    accounts.begin_enrolment(accounts.enrol(CLERK, by=CHIEF, alone=True), "lin", PASSWORD, OFFICE)
 
 
 # what is kept
 
 
 def test_the_file_tells_nobody_anything(accounts: Accounts, owner: Owner, clock: Clock, tmp_path: Path) -> None:
-    code = accounts.enrol(THIRD, by=CHIEF)
+    code = accounts.enrol(THIRD, by=CHIEF, alone=True)
     token = signs_in(accounts, owner, clock)
     key = accounts.make_api_key(CLERK, "夜间核对", [Permission.READ_TITLES], clock.forward(days=0).replace(month=6))
     accounts.keep_request("the-state", b"the verifier")
@@ -393,7 +397,7 @@ def test_two_processes_make_one_file(tmp_path: Path) -> None:
 def _make(path: str, ready: object, done: object) -> None:
     ready.wait()  # type: ignore[attr-defined]
     try:
-        store(Path(path), Clock()).enrol(CLERK, by=CHIEF)
+        store(Path(path), Clock()).enrol(CLERK, by=CHIEF, alone=True)
         done.put("made")  # type: ignore[attr-defined]
     except Exception as error:  # noqa: BLE001  told to the test
         done.put(repr(error))  # type: ignore[attr-defined]
@@ -417,15 +421,15 @@ def test_a_closed_account_is_out_at_once_and_may_come_back(accounts: Accounts, o
 
 def test_a_reset_destroys_every_factor_and_keeps_the_name(accounts: Accounts, owner: Owner, clock: Clock) -> None:
     tokens = [signs_in(accounts, owner, clock), accounts.open_session(CLERK, None)]
-    lost = accounts.reset("lin", by=CHIEF)
+    lost = accounts.reset("lin", by=CHIEF, alone=True)
     assert [accounts.session(one) for one in tokens] == [None, None]
     assert accounts.actor_of("lin") == CLERK
     for second in (owner.code(clock), owner.recovery[0]):
         with pytest.raises(NotSignedIn):
             accounts.sign_in("lin", PASSWORD, second, OFFICE)
     with pytest.raises(WrongState, match="已被使用"):
-        accounts.begin_enrolment(accounts.enrol(THIRD, by=CHIEF), "lin", PASSWORD, OFFICE)
-    code = accounts.reset("lin", by=CHIEF)
+        accounts.begin_enrolment(accounts.enrol(THIRD, by=CHIEF, alone=True), "lin", PASSWORD, OFFICE)
+    code = accounts.reset("lin", by=CHIEF, alone=True)
     with pytest.raises(EnrolmentRefused):
         accounts.begin_enrolment(lost, "lin", PASSWORD, OFFICE)
     with pytest.raises(WrongState, match="沿用"):
@@ -448,7 +452,7 @@ def test_forgetting_leaves_nothing_of_an_actor(accounts: Accounts, clock: Clock,
     enrolled(accounts, clock, "wuke", THIRD)
     gone = enrolled(accounts, clock, "hua-li", HOLDER)
     signs_in(accounts, gone, clock)
-    accounts.enrol(HOLDER, by=CHIEF)
+    accounts.enrol(HOLDER, by=CHIEF, alone=True)
     accounts.link("https://idp.example", "s-1", HOLDER, by=CHIEF)
     accounts.make_api_key(HOLDER, "手机", [Permission.READ_OWN], clock.now.replace(month=6))
     for _ in range(2):
@@ -462,7 +466,8 @@ def test_forgetting_leaves_nothing_of_an_actor(accounts: Accounts, clock: Clock,
 
 
 def test_nobody_by_that_name(accounts: Accounts, owner: Owner) -> None:
-    for call in (accounts.disable, accounts.enable, accounts.actor_of, lambda login: accounts.reset(login, by=CHIEF)):
+    reset = partial(accounts.reset, by=CHIEF, alone=True)
+    for call in (accounts.disable, accounts.enable, accounts.actor_of, reset):
         with pytest.raises(NotFound, match="nobody"):
             call("nobody")
 
@@ -479,7 +484,7 @@ def test_an_approver_sets_up_closes_and_resets(cli: Cli) -> None:
     assert made["actor"] == CLERK
     assert len(made["code"]) == 23
     [waiting] = cli.data(*_accounts(cli, "list"))
-    assert (waiting["actor"], waiting["state"], waiting["made_by"]) == (CLERK, "code given out", CHIEF)
+    assert (waiting["actor"], waiting["state"], waiting["made_by"]) == (CLERK, "waits for a second approver", CHIEF)
     assert made["code"] not in str(waiting)
     cli.refused(*_accounts(cli, "disable", "lin"), code="not-found", says="lin")
     cli.refused(*_accounts(cli, "reset", "lin"), code="not-found", says="lin")
@@ -487,6 +492,40 @@ def test_an_approver_sets_up_closes_and_resets(cli: Cli) -> None:
     assert cli.data(*_accounts(cli, "end-sessions", CLERK)) == {"actor": CLERK, "ended": 0}
     mode = (cli.folder / "data" / "accounts.db").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+def test_nobody_alone_sets_up_a_colleagues_account(accounts: Accounts, clock: Clock) -> None:
+    """Whoever holds a colleague's code could act as both, so a second approver countersigns it."""
+    code = accounts.enrol(CLERK, by=CHIEF, alone=False)
+    with pytest.raises(EnrolmentRefused, match="第二名批准人"):
+        accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)
+    with pytest.raises(NeedsSecondOfficer):
+        accounts.countersign(CLERK, by=CHIEF)
+    with pytest.raises(NotFound):
+        accounts.countersign(THIRD, by=CHIEF)
+    assert [one.counts for one in accounts.waiting()] == [False]
+    accounts.countersign(CLERK, by=THIRD)
+    assert [(one.counts, one.countersigned_by) for one in accounts.waiting()] == [(True, THIRD)]
+    made = accounts.begin_enrolment(code, "lin", PASSWORD, OFFICE)
+    accounts.confirm_enrolment(made.token, rfc6238(made.secret, clock.now.timestamp()))
+    again = accounts.reset("lin", by=THIRD, alone=False)
+    with pytest.raises(EnrolmentRefused):
+        accounts.begin_enrolment(again, "lin", PASSWORD, OFFICE)
+    clock.forward(hours=72, seconds=1)
+    with pytest.raises(NotFound):
+        accounts.countersign(CLERK, by=CHIEF)
+
+
+def test_a_second_approver_countersigns_on_the_command_line(cli: Cli) -> None:
+    said = cli.ok(*_accounts(cli, "enrol", CLERK))
+    assert "countersign" in said.stderr
+    cli.refused(*_accounts(cli, "countersign", CLERK), code="needs-second-officer", says="另一名")
+    cli.refused(*_accounts(cli, "countersign", CLERK, officer=CLERK), code="forbidden", says="本人")
+    [waiting] = cli.data(*_accounts(cli, "list"))
+    assert waiting["state"] == "waits for a second approver"
+    cli.ok(*_accounts(cli, "countersign", CLERK, officer=THIRD))
+    [waiting] = cli.data(*_accounts(cli, "list"))
+    assert waiting["state"] == "code given out"
 
 
 def test_nobody_manages_their_own_account_or_without_the_role(cli: Cli) -> None:

@@ -147,7 +147,7 @@ def test_behind_a_proxy_that_tells_no_address(accounts: Accounts, owner: Owner, 
 
 def test_a_cookie_from_before_a_reset_counts_for_nothing(accounts: Accounts, owner: Owner, clock: Clock) -> None:
     device = accounts.device(signs_in(accounts, owner, clock))
-    accounts.reset("lin", by=THIRD)
+    accounts.reset("lin", by=THIRD, alone=True)
     attacked(accounts)
     assert guess(accounts, "198.51.100.1", device=device) == 30
 

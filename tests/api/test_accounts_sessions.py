@@ -301,7 +301,7 @@ def test_pruning_drops_what_is_over_and_nothing_else(
     accounts: Accounts, owner: Owner, clock: Clock, tmp_path: Path
 ) -> None:
     signs_in(accounts, owner, clock)
-    accounts.enrol(THIRD, by=CHIEF)
+    accounts.enrol(THIRD, by=CHIEF, alone=True)
     accounts.keep_request("one", b"x")
     accounts.make_api_key(CLERK, "x", READ, clock.now + timedelta(days=1))
     with pytest.raises(NotSignedIn):

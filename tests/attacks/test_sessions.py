@@ -198,7 +198,7 @@ def test_no_account_is_made_under_a_name_that_looks_like_another(
 ) -> None:
     """Cyrillic, full-width, invisible and turned-about characters stand in no account's name."""
     accounts = bureau.app.state.accounts
-    code = accounts.enrol(THIRD, by=CHIEF)
+    code = accounts.enrol(THIRD, by=CHIEF, alone=True)
     with pytest.raises(BadInput):
         accounts.begin_enrolment(code, login, PASSWORD, "192.0.2.1")
     answer = enters(bureau, login, PASSWORD, rfc6238(owner.secret, clock.forward(seconds=30).timestamp()))

@@ -151,7 +151,7 @@ def test_answers_given_go_with_it(target: Path, town: Registry, passphrase: byte
 def test_looks_and_accounts_go_with_it(target: Path, town: Registry, passphrase: bytes, tmp_path: Path) -> None:
     [(row, _)] = town.looking.search(Query(), actor=CLERK, purpose=Purpose.SEARCH, door="cli", limit=1).rows
     with closing(Accounts.of(town)) as accounts:
-        accounts.enrol(CLERK, by=CHIEF)
+        accounts.enrol(CLERK, by=CHIEF, alone=True)
         taken(town, target, passphrase)
     copy = unpacked(target, tmp_path / "copy")
     assert [one.stream for one in LookLog(copy / "looks").about(row.holder)] == [row.title]
