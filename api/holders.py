@@ -3,9 +3,7 @@
 The asker is the holder's own stream: there is no id of a person in any address, so nobody else's can be asked for.
 """
 
-from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,13 +20,11 @@ from api.history import opened
 from api.idempotency import Done, once
 from api.officers import title_item
 from api.signin.principal import admit
-from registry.looks.shown import shown
+from registry import personal
 from registry.permissions import Permission, Sight
-from registry.personal import own_data
 from registry.register.register import Query
 from registry.requests.request import DataRequest, RequestKind
 from registry.service import Registry
-from registry.titles.code import format_code
 from registry.titles.state import Certificate, Title
 
 _MOST_TITLES = 1_000
@@ -78,31 +74,14 @@ def _own_certificate(registry: Registry, actor: str, code: str) -> Certificate:
 
 
 async def lookups(request: Request) -> Response:
-    """GET /api/v1/me/lookups: who looked at the asker's data and for what, and the answers given about certificates."""
+    """GET /api/v1/me/lookups: who looked at the asker's data, who verified a certificate of theirs, and for what."""
     actor, registry = admit(request, Permission.READ_OWN).actor, registry_of(request)
     await reading(request, Reading)
     return answer(await run_in_threadpool(_lookups, registry, actor))
 
 
 def _lookups(registry: Registry, actor: str) -> dict[str, Any]:
-    """The newest of each, newest first. Who verified a certificate is not kept, so it cannot be told."""
-    looks = list(shown(islice(registry.looks.about(actor), MOST_A_PAGE), registry.authorising))
-    verified = [item for title in _own(registry, actor) for item in _answers(registry, title)]
-    verified.sort(key=_moment, reverse=True)
-    return {"looks": looks, "verifications": verified[:MOST_A_PAGE], "log_position": registry.log.head()}
-
-
-def _answers(registry: Registry, title: Title) -> list[dict[str, Any]]:
-    codes = {one.code[:16]: one.code for one in title.certificates}
-    given = registry.answers.between(title, title.recorded_at)
-    return [
-        {"at": one.at, "code": format_code(codes[one.code]), "status": one.status, "door": one.channel} for one in given
-    ]
-
-
-def _moment(item: dict[str, Any]) -> datetime:
-    at: datetime = item["at"]
-    return at
+    return {"lookups": personal.lookups(registry, actor, MOST_A_PAGE), "log_position": registry.log.head()}
 
 
 async def data(request: Request) -> Response:
@@ -113,9 +92,7 @@ async def data(request: Request) -> Response:
 
 
 def _data(registry: Registry, actor: str) -> bytes:
-    return msgspec.json.encode(
-        own_data(registry, actor, list(shown(registry.looks.about(actor), registry.authorising)))
-    )
+    return msgspec.json.encode(personal.own_data(registry, actor))
 
 
 async def ask(request: Request) -> Response:

@@ -5,14 +5,14 @@ recorded, nothing is shown. `actor` None is whoever runs a command on the machin
 public sees, names masked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Final
 
 import msgspec
 
 from registry.authorising import Authorising
-from registry.errors import Forbidden, NotFound, Unavailable
+from registry.errors import BadInput, Forbidden, NotFound, Unavailable
 from registry.holders.holder import HOLDERS
 from registry.holders.identity import index_key
 from registry.holders.person import Identity
@@ -65,13 +65,15 @@ class Looking(msgspec.Struct, frozen=True):
     ) -> LookedTitle:
         """One title as known then, with the name in force on that day (None: now, the newest).
 
-        Raise NotFound, Forbidden, and Unavailable if the look cannot be recorded.
+        Who has the matter now sees its past as well; who had it then does not. Raise NotFound, Forbidden, and
+        Unavailable if the look cannot be recorded.
         """
-        title = self.log.load(TITLES, stream, known_at=known_at)
-        if title is None:
+        now = self.log.load(TITLES, stream)
+        title = now if known_at is None else self.log.load(TITLES, stream, known_at=known_at)
+        if now is None or title is None:
             raise NotFound(f"没有职称 {stream}", fix="核对编号")
         asking = Asking(actor, purpose, door, document)
-        seen = self._seen(asking, permission, [title.award.authority])
+        seen = self._seen(asking, permission, [now.award.authority])
         looked = what or (What.HISTORY if permission is Permission.READ_HISTORY else What.TITLE)
         self._record(asking, [(seen, title.holder, looked, stream)])
         return LookedTitle(seen.sight, title, self._name(seen, title.holder, as_of, known_at))
@@ -158,7 +160,8 @@ class Looking(msgspec.Struct, frozen=True):
             query = msgspec.structs.replace(query, holder=holder)
         today = civil_date(self.clock())
         found = self.register.search(query, today=today, limit=limit, cursor=cursor, within=sorted(reach))
-        return LookedRows(self.rows(found.rows, reach, Asking(actor, purpose, door)), found.next)
+        seen = [reach[row.authority] for row, _ in found.rows]
+        return LookedRows(self.rows(found.rows, seen, Asking(actor, purpose, door)), found.next)
 
     def reach(
         self, actor: str | None, permission: Permission = Permission.READ_TITLES, *, by_person: bool = False
@@ -184,12 +187,12 @@ class Looking(msgspec.Struct, frozen=True):
         return clear if by_person else found
 
     def rows(
-        self, found: Sequence[tuple[TitleRow, str]], reach: Mapping[str, SeenAs], asking: Asking
+        self, found: Sequence[tuple[TitleRow, str]], seen: Sequence[SeenAs], asking: Asking
     ) -> list[tuple[TitleRow, str]]:
-        """Titles in reach with their names as far as they are seen; the looks are recorded. Raise Unavailable."""
-        looks = [(reach[row.authority], row.holder, What.TITLE, row.title) for row, name in found if name]
-        self._record(asking, looks)
-        return [(row, shown_name(reach[row.authority].sight, name)) for row, name in found]
+        """Titles with their names as far as each is seen; the looks are recorded. Raise Unavailable."""
+        both = list(zip(found, seen, strict=True))
+        self._record(asking, [(how, row.holder, What.TITLE, row.title) for (row, name), how in both if name])
+        return [(row, shown_name(how.sight, name)) for (row, name), how in both]
 
     def _holder_of(self, identity: Identity) -> str | None:
         if self.log.vault is None:
@@ -219,7 +222,12 @@ class Looking(msgspec.Struct, frozen=True):
         return shown_name(seen.sight, (known.name(as_of) if known else None) or "")
 
     def _record(self, asking: Asking, looks: Sequence[tuple[SeenAs, str, What, str]]) -> None:
-        """Record the clear ones among these looks: how, at whom, at what, in which stream."""
+        """Record the clear ones among these looks: how, at whom, at what, in which stream. Raise BadInput, Unavailable.
+
+        Nobody who comes here is the person concerned, so none may have it written that they were.
+        """
+        if asking.purpose is Purpose.OWN:
+            raise BadInput("查看的用途不能是“本人查看”", fix="说明办理业务、审批等实际用途")
         at = self.clock()
         self.looks.record(
             [

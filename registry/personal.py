@@ -1,20 +1,28 @@
 """Everything held about one person, for that person (PIPL 45): folded from the log, with the scans, and who looked.
 
+Who looked is one list: officers who saw the person in clear, and verifications, of whose asker nothing is kept.
+
 Held back is only why a decision was proposed while it is still open (PIPL 45 with 18, 35: knowing would stand in its
 way); it is in a copy that is made after the decision.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from keys.vault import DataKey
+from registry.answers import Channel
 from registry.errors import NotFound, WrongState
 from registry.holders.holder import HOLDERS, Holder
 from registry.holders.person import Identity, Person
 from registry.log.facts import NAMES, Private, Recorded
+from registry.looks import What
+from registry.looks.shown import IN_OFFICE, ON_LINE, ShownLook, shown
 from registry.paper.application import Application, PaperSubmitted
 from registry.paper.evidence import fetch
 from registry.register.rows import name_rows, paper_row, title_row
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from registry.service import Registry
 
 HELD_BACK = "（尚未作出决定，暂不提供）"
+VERIFIER = "凭查验码的核验者"  # whoever had the code; who that is was never kept
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -66,14 +75,31 @@ class OwnData(msgspec.Struct, frozen=True, kw_only=True):
     search_names: list[dict[str, Any]]
     events: list[Held]
     scans: list[HeldScan]
-    looks: list[Any]
+    looks: list[ShownLook]
 
 
-def own_data(registry: "Registry", holder: str, looks: Sequence[Any] = ()) -> OwnData:
+def lookups(registry: "Registry", holder: str, most: int | None = None) -> list[ShownLook]:
+    """Who looked at a person and who verified their certificates: the newest so many (None: all), newest first.
+
+    Raise Unavailable if what is kept of it cannot be read.
+    """
+    own = (registry.log.load(kind_of(stream), stream) for stream in registry.register.streams_of(holder))
+    verified = [_verified(registry, title, most) for title in own if isinstance(title, Title) and title.certificates]
+    looks = shown(registry.looks.about(holder), registry.authorising)
+    return list(islice(merge(looks, *verified, key=lambda one: one.at, reverse=True), most))
+
+
+def _verified(registry: "Registry", title: Title, most: int | None) -> Iterator[ShownLook]:
+    codes = {one.code[:16]: one.code for one in title.certificates}
+    for one in reversed(deque(registry.answers.between(title, title.recorded_at), most)):
+        door = IN_OFFICE if one.channel is Channel.CLI else ON_LINE
+        yield ShownLook(one.at, VERIFIER, "核验证书", What.DOCUMENT.zh, codes[one.code], door, one.status)
+
+
+def own_data(registry: "Registry", holder: str) -> OwnData:
     """Everything held about a person. The door has asked who may, and records the look if an officer makes it.
 
-    `looks` are what the look log says about this person, if the door has it. Raise NotFound, or WrongState for a person
-    who was erased.
+    Raise NotFound, or WrongState for a person who was erased.
     """
     known = registry.log.load(HOLDERS, holder)
     if known is None:
@@ -96,7 +122,7 @@ def own_data(registry: "Registry", holder: str, looks: Sequence[Any] = ()) -> Ow
         search_names=[_plain(row) for row in name_rows(known)],
         events=[one for stream, state in zip(streams, states, strict=True) for one in _events(registry, stream, state)],
         scans=list(_scans(registry, known, streams)),
-        looks=[msgspec.to_builtins(one) for one in looks],
+        looks=lookups(registry, holder),
     )
 
 

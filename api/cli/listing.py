@@ -9,8 +9,9 @@ from registry.audit import titles_at
 from registry.holders.person import Identity
 from registry.log.log import KnownAt
 from registry.looking import Asking
-from registry.looks.looked import LookedRows
+from registry.looks.looked import LookedRows, SeenAs
 from registry.register.register import Query
+from registry.register.rows import TitleRow
 from registry.service import Registry
 
 
@@ -39,17 +40,21 @@ def listed(registry: Registry, query: Query, who: Identity | None, asking: Askin
 
 
 def _then(registry: Registry, query: Query, who: Identity | None, asking: Asking, page: Page) -> LookedRows:
-    """The same as they stood then: the pages of each authority in reach, put together."""
+    """The same as they stood then, of the matters that are in reach now: a title may have gone to another authority."""
     reach = registry.looking.reach(asking.actor, by_person=bool(query.name or who))
     holder = registry.holder_of(who) if who else None
     if who and holder is None:
         return LookedRows([], None)
-    whole = len(reach) == len(registry.catalogue.authorities)
-    codes = [query.authority] if whole else [one for one in reach if query.authority in (None, one)]
-    queries = [msgspec.structs.replace(query, holder=holder, authority=code) for code in codes]
-    then, limit = (page.as_of, page.known_at), page.limit
-    found = [titles_at(registry, one, *then, limit=limit, cursor=page.cursor) for one in queries]
-    rows = sorted((each for one in found for each in one.rows), key=lambda each: each[0].title)
-    more = len(rows) > limit or any(one.next for one in found)
-    rows = rows[:limit]
-    return LookedRows(registry.looking.rows(rows, reach, asking), rows[-1][0].title if more and rows else None)
+    registry.register.catch_up()
+    seen = dict[str, SeenAs]()
+
+    def within(row: TitleRow) -> bool:
+        how = reach.get(registry.register.issuer(row.title) or "")
+        if how is not None:
+            seen[row.title] = how
+        return how is not None
+
+    query, then = msgspec.structs.replace(query, holder=holder), (page.as_of, page.known_at)
+    found = titles_at(registry, query, *then, limit=page.limit, cursor=page.cursor, within=within)
+    sights = [seen[row.title] for row, _ in found.rows]
+    return LookedRows(registry.looking.rows(found.rows, sights, asking), found.next)

@@ -12,7 +12,6 @@ from api.cli.printing import Column, moment, particulars, say, show, show_list
 from api.cli.tree import Commands
 from keys.files import write_private
 from registry.looks import Purpose, What
-from registry.looks.shown import shown
 from registry.personal import own_data
 from registry.requests.request import DataRequest, Outcome, RequestKind
 
@@ -40,7 +39,7 @@ def export_holder(
         registry.looking.holder(
             holder, actor=officer, purpose=Purpose.REQUEST, door="cli holders export", what=What.EXPORT
         )
-        data = own_data(registry, holder, list(shown(registry.looks.about(holder), registry.authorising)))
+        data = own_data(registry, holder)
         write_private(target, msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
         item = {"holder": holder, "file": str(target), "events": len(data.events), "scans": len(data.scans)}
         facts = {"Holder": holder, "File": target, "Events": len(data.events), "Scans": len(data.scans)}

@@ -3,7 +3,7 @@
 The register knows only the present; here streams are folded up to a recorded time or a log position.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,17 +34,25 @@ class Listed(NamedTuple):
 
 
 def titles_at(
-    registry: "Registry", query: Query, as_of: date | None, known_at: KnownAt | None, *, limit: int, cursor: str | None
+    registry: "Registry",
+    query: Query,
+    as_of: date | None,
+    known_at: KnownAt | None,
+    *,
+    limit: int,
+    cursor: str | None,
+    within: Callable[[TitleRow], bool] | None = None,
 ) -> Listed:
     """The titles that match, as they stood on a date, as known then: at most `limit` a page, in order of stream.
 
-    The whole log is gone through. Raise BadInput for a query by name: names are sealed, only those of now are indexed.
+    `within` says of a title whether it is in reach; None: all are. The whole log is gone through. Raise BadInput for a
+    query by name: names are sealed, only those of now are indexed.
     """
     if query.name:
         raise BadInput("按姓名查找只能查现时的登记", fix="用 --identity 或 --number 查找")
     day = day_of(registry, as_of, known_at)
     found = (row for row in replay(registry, day, known_at) if row.title > (cursor or "") and _matches(row, query))
-    rows = list(islice(found, limit + 1))
+    rows = list(islice((row for row in found if within is None or within(row)), limit + 1))
     named = [(row, registry.holder(row.holder, known_at=known_at).name(day) or "") for row in rows[:limit]]
     return Listed(named, rows[limit - 1].title if len(rows) > limit else None)
 

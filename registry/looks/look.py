@@ -18,6 +18,7 @@ class Purpose(StrEnum):
     HANDLING = "handling"
     DECIDING = "deciding"
     SEARCH = "search"
+    IDENTITY = "identity"
     AUDIT = "audit"
     REQUEST = "request"
     OWN = "own"
@@ -33,6 +34,7 @@ _ZH = {
     Purpose.HANDLING: "办理业务",
     Purpose.DECIDING: "审批",
     Purpose.SEARCH: "查询",
+    Purpose.IDENTITY: "核实身份",
     Purpose.AUDIT: "审计",
     Purpose.REQUEST: "处理本人请求",
     Purpose.OWN: "本人查看",

@@ -8,22 +8,31 @@ import msgspec
 from registry.authorising import Authorising
 from registry.errors import NotFound
 from registry.looks.look import Look
+from registry.terms import Status
+
+ON_LINE, IN_OFFICE = "网上服务", "办公终端"
 
 
 class ShownLook(msgspec.Struct, frozen=True):
-    """One look in words: when, which office and function, for what purpose, at what, and by which kind of door."""
+    """One look in words: when, which office and function, for what purpose, at what, and by which kind of door.
+
+    `about` is the stream that was seen or the code that was verified; `answer` what a verification was answered.
+    """
 
     at: datetime
     who: str
     purpose: str
     what: str
+    about: str
     door: str
+    answer: Status | None = None
 
 
 def shown(looks: Iterable[Look], authorising: Authorising) -> Iterator[ShownLook]:
     """The looks in the order given, each in words."""
     for one in looks:
-        yield ShownLook(one.at, f"{_office(one, authorising)} {one.role.zh}", one.purpose.zh, one.what.zh, _kind(one))
+        who = f"{_office(one, authorising)} {one.role.zh}"
+        yield ShownLook(one.at, who, one.purpose.zh, one.what.zh, one.stream, _kind(one))
 
 
 def _office(look: Look, authorising: Authorising) -> str:
@@ -39,4 +48,4 @@ def _office(look: Look, authorising: Authorising) -> str:
 
 
 def _kind(look: Look) -> str:
-    return "办公终端" if look.door.startswith("cli ") else "网上服务"
+    return IN_OFFICE if look.door.startswith("cli ") else ON_LINE

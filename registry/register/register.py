@@ -226,6 +226,11 @@ class Register:
         both = "SELECT authority FROM titles WHERE holder=? UNION SELECT authority FROM papers WHERE holder=?"
         return [row[0] for row in self.connection.execute(f"{both} ORDER BY 1", (holder, holder))]
 
+    def issuer(self, title: str) -> str | None:
+        """The authority of a title as last caught up: the one whose matter it is now. None for a title not there."""
+        row = self.connection.execute("SELECT authority FROM titles WHERE title=?", (title,)).fetchone()
+        return row[0] if row else None
+
     def streams_of(self, holder: str) -> list[str]:
         """The streams of a holder's titles and applications, in order. Catches up first."""
         self.catch_up()

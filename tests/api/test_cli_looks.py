@@ -1,8 +1,11 @@
 """Looking at persons on the command line: masked unless an officer in reach asks, and each clear look recorded."""
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +17,7 @@ from registry.terms import Role
 from tests.api.conftest import IDENTITIES, NAMES, NUMBERS, Cli
 from tests.api.test_cli_decisions import propose
 from tests.api.test_cli_papers import FORM, SCAN, SUBMIT
-from tests.people import QINGTIAN
+from tests.people import JINYUN, QINGTIAN
 
 NOBODY = {"TITLE_REGISTRY_OFFICER": ""}
 AUDITOR, OPERATOR, COUNTY = ("--officer", "auditor-1"), ("--officer", "operator-1"), ("--officer", "qt-clerk")
@@ -128,6 +131,43 @@ def test_nothing_is_shown_where_the_look_cannot_be_recorded(staffed: Cli, matter
     staffed.ok("titles", "show", NUMBERS[0], *AUDITOR)
 
 
+LIMIT = 1 << 20  # bytes that a file may have in a process that is short of room
+_SHORT = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
+_COPY = """INSERT INTO looks SELECT NULL, at, 'somebody', role, over, door, purpose, document, holder, what, stream
+  FROM looks WHERE id=1"""
+
+
+def short_of_room(cli: Cli, *args: str) -> "subprocess.CompletedProcess[str]":
+    """Run as the clerk in a process of its own that cannot write beyond the limit."""
+    given = {
+        "TITLE_REGISTRY_DATA": "data",
+        "TITLE_REGISTRY_PASSPHRASE_FILE": "pp",
+        "TITLE_REGISTRY_OFFICER": "clerk-01",
+    }
+    command = [sys.executable, "-c", f"{_SHORT}; from api.cli import main; main()", *args]
+    return subprocess.run(command, cwd=cli.folder, env=os.environ | given, capture_output=True, text=True, timeout=60)
+
+
+def test_on_a_full_disk_nothing_is_shown_that_would_be_a_look(staffed: Cli) -> None:
+    staffed.ok("titles", "show", NUMBERS[0])
+    (file,) = (staffed.folder / "data" / "looks").glob("*.db")
+    waiting = file.with_name(file.name + "-wal")
+    with closing(sqlite3.connect(file, isolation_level=None)) as c:  # open, so that what waits is not folded in
+        c.execute(_COPY)
+        while waiting.stat().st_size < LIMIT:
+            c.execute(_COPY)
+        size = waiting.stat().st_size
+        for command in (("titles", "list"), ("titles", "show", NUMBERS[0])):
+            refused = short_of_room(staffed, *command)
+            assert (refused.returncode, refused.stdout) == (1, ""), refused.stderr
+            assert "Error [unavailable]: 查看记录" in refused.stderr
+            assert private(refused.stderr) == []
+        masked = short_of_room(staffed, "titles", "list", *AUDITOR)
+        assert (masked.returncode, "林*岚" in masked.stdout) == (0, True), masked.stderr
+        assert waiting.stat().st_size == size
+    assert NAMES[0] in staffed.ok("titles", "show", NUMBERS[0]).stdout
+
+
 def test_the_second_officer_looks_before_deciding(staffed: Cli) -> None:
     proposal = propose(staffed, "revoke", NUMBERS[0])["proposal"]
     application = staffed.data(*SUBMIT)["application"]
@@ -187,6 +227,22 @@ def test_lists_of_an_earlier_day_hold_what_is_in_reach_page_by_page(staffed: Cli
             break
         more = ["--cursor", page.stderr.split("--cursor ")[1].strip()]
     assert paged == whole
+
+
+def test_an_earlier_list_has_the_titles_that_are_in_reach_now(staffed: Cli) -> None:
+    before, then = str(staffed.position()), ("titles", "list", "--as-of", "2026-01-01", "--known-at")
+    assert staffed.data(*then, before, *COUNTY) == []
+    moved = staffed.data(
+        *("correct", "propose", NUMBERS[0], "--set", f"authority={QINGTIAN}"),
+        *("--document", "丽人社更〔2026〕1号", "--reason", REASON),
+    )
+    staffed.ok("correct", "approve", moved["proposal"], "--digest", moved["digest"], *CHIEF)
+    shutil.rmtree(staffed.folder / "data" / "looks")
+    (one,) = staffed.data(*then, before, *COUNTY)
+    assert (one["name"], one["authority"]) == (NAMES[0], "331100")  # its authority as it was then
+    assert rows(staffed) == [("qt-clerk", "cli titles list", "search", "title")]
+    staffed.appoint("city-less", Role.CLERK, JINYUN)
+    assert staffed.data(*then, before, "--officer", "city-less") == []
 
 
 # looks …

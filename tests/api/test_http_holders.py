@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from registry.personal import lookups
 from registry.requests.request import Outcome
 from registry.service import Registry
 from registry.titles.events import DecisionKind
 from tests.api.bureau import Bureau, Reader, refused
 from tests.api.test_http_officers import paper, submit
-from tests.people import CHIEF, CLERK, PDF, awarding, deciding, identity_number, person, proposed, settable
+from tests.people import CHIEF, CLERK, PDF, Clock, awarding, deciding, identity_number, person, proposed, settable
 
 NAME, OTHER = "林晓岚", "周建国"
 
@@ -105,16 +106,24 @@ def test_a_holder_applies_for_their_own_paper_and_nobody_elses(bureau: Bureau, h
 
 
 def test_who_looked_and_which_answers_were_given(bureau: Bureau, holders: tuple[Reader, Reader]) -> None:
-    clerk = bureau.signed_in(CLERK)
+    clerk, clock = bureau.signed_in(CLERK), bureau.registry.clock
     (title,) = holders[0].read("/api/v1/me/titles")["titles"]
-    clerk.read(f"/api/v1/titles/{title['title']}")
     code = title["certificates"][0]["code"]
-    bureau.client.request("GET", f"/api/v1/verifications/{code}")
-    seen = holders[0].read("/api/v1/me/lookups")
-    assert [(one["status"], one["door"]) for one in seen["verifications"]] == [("valid", "code-json")]
-    (look,) = seen["looks"]
+    assert isinstance(clock, Clock)
+    for _ in range(2):
+        clerk.read(f"/api/v1/titles/{title['title']}")
+        clock.forward(seconds=1)
+        bureau.client.request("GET", f"/api/v1/verifications/{code}")
+        clock.forward(seconds=1)
+    newest, look, *earlier = holders[0].read("/api/v1/me/lookups")["lookups"]
+    assert [one["what"] for one in (newest, look, *earlier)] == ["电子证书", "职称"] * 2
+    assert (newest["who"], newest["purpose"], newest["door"]) == ("凭查验码的核验者", "核验证书", "网上服务")
+    assert (newest["answer"], newest["about"]) == ("valid", code)
     assert look["who"] == "丽水市人力资源和社会保障局 经办人"
-    assert (look["purpose"], look["what"], look["door"]) == ("办理业务", "职称", "网上服务")
-    assert CLERK not in str(seen["looks"])
-    others = holders[1].read("/api/v1/me/lookups")
-    assert others["looks"] == others["verifications"] == []
+    assert (look["purpose"], look["door"]) == ("办理业务", "网上服务")
+    assert (look["answer"], look["about"]) == (None, title["title"])
+    assert CLERK not in str((look, earlier))
+    whole = lookups(bureau.registry, title["holder"])
+    for most in range(6):
+        assert lookups(bureau.registry, title["holder"], most) == whole[:most]
+    assert holders[1].read("/api/v1/me/lookups")["lookups"] == []

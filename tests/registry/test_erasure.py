@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from registry.answers import Channel
 from registry.audit import export, verify, verify_live
 from registry.audit.replay import replay, replay_statistics
 from registry.awarding import Awarding
@@ -42,6 +43,7 @@ from registry.holders.identity import parse
 from registry.issuing import title_in
 from registry.log.facts import Private
 from registry.log.unit import Unit
+from registry.looks import Purpose
 from registry.officers.officer import Staff
 from registry.permissions import Permission
 from registry.personal import HELD_BACK, own_data
@@ -577,7 +579,9 @@ def test_everything_held_about_one_person(registry: Registry, title: str, holder
     registry.rename_holder(holder, "龘㛃鑫", **about)
     proposed(registry, title, deciding(DecisionKind.REVOCATION, reason="䨻材料系伪造"))
     registry.requesting.make(holder, RequestKind.COPY, "请给我一份", officer=CLERK)
-    data = own_data(registry, holder, looks=[{"at": "2026-03-02"}])
+    registry.looking.title(title, actor=CLERK, purpose=Purpose.REQUEST, door="cli titles show")
+    registry.answers.record(registry.verifier.check(registry.title(title).certificates[-1].code), Channel.CODE_PAGE)
+    data = own_data(registry, holder)
     assert (data.person, data.present_name, data.former_names) == (person(71, NAME), "龘㛃鑫", [NAME])
     assert [one.content for one in data.scans] == [b"%PDF-1.4\n% a made-up scan\nthe scan"]
     assert {one.stream for one in data.events} >= {holder, title, sent.id}
@@ -588,7 +592,10 @@ def test_everything_held_about_one_person(registry: Registry, title: str, holder
     assert said["decision-proposed/1"]["reason"] == HELD_BACK
     assert "䨻材料系伪造" not in repr(data)
     assert OTHER not in repr(data)
-    assert data.looks == [{"at": "2026-03-02"}]
+    assert {(one.who, one.purpose, one.answer) for one in data.looks} == {
+        ("丽水市人力资源和社会保障局 经办人", "处理本人请求", None),
+        ("凭查验码的核验者", "核验证书", Status.VALID),
+    }
 
 
 def test_requests_are_answered_by_who_is_over_the_person(registry: Registry, holder: str) -> None:

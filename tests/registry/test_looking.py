@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.errors import Forbidden, NotFound, Unavailable
+from registry.errors import BadInput, Forbidden, NotFound, Unavailable
 from registry.looks import Look, Purpose, What
 from registry.looks.looked import opened
 from registry.looks.shown import shown
@@ -173,6 +173,19 @@ def test_a_name_is_that_of_the_day_and_of_what_was_known(town: Town) -> None:
     assert look(town.title, actor=AUDITOR, known_at=before, **ASKING).name == MASKED
 
 
+def test_a_title_that_went_to_another_county_is_theirs_with_all_its_past(town: Town) -> None:
+    registry, looking, before = town.registry, town.registry.looking, town.registry.log.head()
+    award = msgspec.structs.replace(registry.title(town.title).award, authority=JINYUN)
+    correction = deciding(DecisionKind.CORRECTION, authority=QINGTIAN, corrected=award)
+    proposal = proposed(registry, town.title, correction, QC).fact
+    registry.approve(proposal.proposal, proposal.digest, officer=CHIEF)
+    for known_at in (None, before):
+        assert looking.title(town.title, actor=JC, known_at=known_at, **ASKING).name == NAME
+        with pytest.raises(Forbidden):
+            looking.title(town.title, actor=QC, known_at=known_at, **ASKING)
+    assert {one.actor for one in town.looks()} == {JC}
+
+
 def test_what_is_not_there(town: Town) -> None:
     looking = town.registry.looking
     for attempt in (
@@ -204,6 +217,19 @@ def test_nothing_is_shown_that_cannot_be_recorded(town: Town) -> None:
             attempt()
         assert NAME not in str(caught.value)
     assert looking.title(town.title, actor=AUDITOR, **ASKING).name == MASKED  # there is nothing to record
+
+
+def test_no_officer_has_it_written_that_the_person_looked(town: Town) -> None:
+    looking, own = town.registry.looking, {**ASKING, "purpose": Purpose.OWN}
+    for attempt in (
+        lambda: looking.title(town.title, actor=CLERK, **own),
+        lambda: looking.holder(town.holder, actor=CLERK, **own),
+        lambda: looking.search(Query(), actor=CLERK, **own),
+        lambda: looking.documents([town.title], actor=CLERK, **own),
+    ):
+        with pytest.raises(BadInput, match="本人查看"):
+            attempt()
+    assert town.looks() == []
 
 
 def test_documents_are_for_whoever_sees_every_person_on_them(town: Town) -> None:

@@ -212,6 +212,12 @@ def test_a_look_that_was_recorded_survives_a_kill_and_a_restart(log: LookLog) ->
     assert [one.actor for one in LookLog(log.months.folder).about(HOLDER)] == ["chief-02", *["clerk-01"] * 3]
 
 
+def test_a_look_is_on_the_disk_before_anything_is_shown(log: LookLog) -> None:
+    with closing(log.months.writing("2026-03")) as c:
+        assert c.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL: fsync with every commit
+        assert c.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 # keeping
 
 
