@@ -17,6 +17,7 @@ from api.asking import MAX_BATCH, Ask, AskMany, body_of, decode, moments, scanne
 from api.documents.reading import judged, read_image, read_pdf
 from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
+from api.verifiers import remember
 from registry.answers import Channel
 from registry.errors import BadCode, BadInput
 from registry.log.log import KnownAt
@@ -70,6 +71,7 @@ async def verification(request: Request) -> Response:
     registry = registry_of(request)
     as_of, known_at = moments(request)
     answer, _ = checked(registry, request.path_params["code"], as_of, known_at)
+    await remember(request, answer)
     return respond(noted(registry, answer, Channel.CODE_JSON))
 
 
@@ -97,10 +99,13 @@ async def verify_upload(request: Request) -> Response:
     if kind.startswith("multipart/form-data"):
         data = await uploaded(request)
         answer = await run_in_threadpool(check_file, registry, data, as_of, known_at)
+        await remember(request, answer)
         return respond(noted(registry, answer, Channel.FILE))
     ask = decode(await body_of(request), Ask)
     channel = Channel.CODE_JSON if scanned(ask.target).digits is None else Channel.TOKEN
-    return respond(noted(registry, check_text(registry, ask.target, as_of, known_at), channel))
+    answer = check_text(registry, ask.target, as_of, known_at)
+    await remember(request, answer)
+    return respond(noted(registry, answer, channel))
 
 
 async def verify_batch(request: Request) -> Response:
@@ -111,6 +116,7 @@ async def verify_batch(request: Request) -> Response:
     if not 0 < len(codes) <= MAX_BATCH:
         raise BadRequest([Pointed("/codes", f"一次核验 1 到 {MAX_BATCH} 个查验码")])
     answers = [noted(registry, checked(registry, code, as_of, known_at)[0], Channel.BATCH) for code in codes]
+    await remember(request, *answers)
     return JsonAnswer(msgspec.json.encode({"answers": answers}))
 
 
@@ -231,7 +237,7 @@ async def code_page(request: Request) -> Response:
     registry, code = registry_of(request), request.path_params["code"]
     as_of, known_at = moments(request)
     answer, error_id = checked(registry, code, as_of, known_at)
-    noted(registry, answer, Channel.CODE_PAGE)
+    await remember(request, noted(registry, answer, Channel.CODE_PAGE))
     text = render_answer(answer, code_shown=code, error_id=error_id, **view_of(request))
     return page(text, STATUS_CODES.get(answer.status, 200))
 
@@ -244,6 +250,7 @@ async def upload_page(request: Request) -> Response:
     except BadRequest as error:
         return page(render_home(**view_of(request), error=str(error), error_field="file"), error.status)
     answer = noted(registry, await run_in_threadpool(check_file, registry, data, None, None), Channel.FILE)
+    await remember(request, answer)
     shown = answer.certificate.code if answer.certificate else ""
     return page(render_answer(answer, code_shown=shown, **view_of(request)), STATUS_CODES.get(answer.status, 200))
 

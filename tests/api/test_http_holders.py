@@ -1,16 +1,32 @@
 """A holder at the HTTP doors: their own titles, certificates, requests and papers, and nobody else's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from registry.officers.officer import Staff
 from registry.personal import lookups
 from registry.requests.request import Outcome
 from registry.service import Registry
+from registry.terms import Role
 from registry.titles.events import DecisionKind
 from tests.api.bureau import Bureau, Reader, refused
 from tests.api.test_http_officers import paper, submit
-from tests.people import CHIEF, CLERK, PDF, Clock, awarding, deciding, identity_number, person, proposed, settable
+from tests.people import (
+    CHIEF,
+    CLERK,
+    PDF,
+    Clock,
+    appoint,
+    awarding,
+    deciding,
+    identity_number,
+    person,
+    proposed,
+    settable,
+    staff,
+)
 
 NAME, OTHER = "林晓岚", "周建国"
 
@@ -127,3 +143,34 @@ def test_who_looked_and_which_answers_were_given(bureau: Bureau, holders: tuple[
     for most in range(6):
         assert lookups(bureau.registry, title["holder"], most) == whole[:most]
     assert holders[1].read("/api/v1/me/lookups")["lookups"] == []
+
+
+def test_an_employer_who_is_signed_in_is_no_stranger(bureau: Bureau, holders: tuple[Reader, Reader]) -> None:
+    """By page, code or batch: the person reads which employer verified them. An officer who verifies is a stranger."""
+    bureau.registry.appointing.register("yard-hr", Staff("某人", staff(77).identity, "某造船厂"), officer=CHIEF)
+    appoint(bureau.registry, "yard-hr", Role.EMPLOYER)
+    (title,) = holders[0].read("/api/v1/me/titles")["titles"]
+    code = title["certificates"][0]["code"]
+    before = len(holders[0].read("/api/v1/me/lookups")["lookups"])
+    employer = bureau.signed_in("yard-hr")
+    for answer in (
+        employer.get(f"/api/v1/verifications/{code}"),
+        employer.get(f"/v/{code}"),
+        employer.post("/api/v1/verifications/batch", {"codes": [code, "x"]}),
+        employer.post("/api/v1/verifications", {"target": code}),
+    ):
+        assert answer.status_code == 200
+    bureau.signed_in(CLERK).get(f"/api/v1/verifications/{code}")
+    seen = holders[0].read("/api/v1/me/lookups")["lookups"]
+    named = [one for one in seen if one["who"] == "某造船厂 用人单位经办人"]
+    assert [one["purpose"] for one in named] == ["核实身份"] * 4
+    assert len(seen) == before + 4 + 5  # and each answer, as for everybody
+    assert code.replace("-", "") not in str(list(bureau.registry.looks.by("yard-hr")))
+
+
+def test_a_verification_is_answered_whatever_cookie_or_key_comes_with_it(bureau: Bureau, holders: Any) -> None:
+    (title,) = holders[0].read("/api/v1/me/titles")["titles"]
+    code = title["certificates"][0]["code"]
+    for headers in ({"Cookie": "__Host-session=nobody"}, {"Authorization": "Bearer tr_nothing"}, {"Cookie": "a=b"}):
+        answer = bureau.client.request("GET", f"/api/v1/verifications/{code}", headers=headers)
+        assert answer.json()["status"] == "valid"
