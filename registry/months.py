@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -18,9 +19,13 @@ from typing import NamedTuple
 import msgspec
 
 from keys.files import sync_folder
-from registry.errors import Unavailable
+from registry.errors import BadInput, Unavailable
 
 BUSY_SECONDS = 10
+KEPT_MONTHS = 36  # records of providing personal data are kept for three years (网络数据安全管理条例, article 12)
+LEAST_MONTHS = 6  # network logs are kept for six months at least (网络安全法, article 21)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 _NAME = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])\.db")
 _APPEND_ONLY = """
 CREATE TRIGGER {0}_no_update BEFORE UPDATE ON {0} BEGIN SELECT RAISE(ABORT, '{1} are append-only'); END;
@@ -29,6 +34,21 @@ CREATE TRIGGER {0}_no_replace BEFORE INSERT ON {0} WHEN EXISTS (SELECT 1 FROM {0
   BEGIN SELECT RAISE(ABORT, '{1} are append-only'); END;
 """
 _OBJECTS = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // _MS
+
+
+def from_ms(stored: int) -> datetime:
+    """The moment, in UTC."""
+    return _EPOCH + stored * _MS
+
+
+def month_of(moment: datetime) -> str:
+    """The month (UTC) in whose file a moment belongs: 2026-11."""
+    return moment.astimezone(UTC).isoformat()[:7]
 
 
 class Shape(NamedTuple):
@@ -60,6 +80,24 @@ class Months:
             return []
         except OSError as error:
             raise self._unavailable(self.folder, error) from error
+
+    def expired(self, now: datetime, keep: int) -> list[str]:
+        """The months older than `keep` whole months before the present one. Raise BadInput for fewer than six."""
+        if keep < LEAST_MONTHS:
+            raise BadInput(
+                f"{self.shape.name}至少保存 {LEAST_MONTHS} 个月，不能只保存 {keep} 个月",
+                fix=f"--keep 不小于 {LEAST_MONTHS}",
+            )
+        now = now.astimezone(UTC)
+        year, month = divmod(now.year * 12 + now.month - 1 - keep, 12)
+        return [name for name in self.names() if name < f"{year:04d}-{month + 1:02d}"]
+
+    def prune(self, now: datetime, keep: int) -> list[str]:
+        """Drop the files of expired months, each as a whole, and return which. Raise BadInput, OSError."""
+        dropped = self.expired(now, keep)
+        for month in dropped:
+            self.drop(month)
+        return dropped
 
     def path(self, month: str) -> Path:
         """The file of a month."""

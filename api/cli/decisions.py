@@ -78,9 +78,11 @@ def _group(kind: DecisionKind, help_: str) -> Commands:
         _approve(kind)
     )
     group.command("return", help="Return a proposal to its proposer for change (退回修改), with a reason.")(
-        _return(kind)
+        _close(kind, "returned", Registry.return_proposal)
     )
-    group.command("refuse", help="Close a proposal without effect; its proposer may withdraw it so.")(_refuse(kind))
+    group.command("refuse", help="Close a proposal without effect; its proposer may withdraw it so.")(
+        _close(kind, "refused", Registry.refuse)
+    )
     return group
 
 
@@ -234,32 +236,20 @@ def _read(
     return title, digest or open_.fact.digest
 
 
-def _refuse(kind: DecisionKind) -> Callable[..., None]:
-    def refuse(ctx: typer.Context, proposal: ProposalId, reason: Reason, dry_run: DryRun = False) -> None:
+def _close(kind: DecisionKind, done: str, act: Callable[..., Title]) -> Callable[..., None]:
+    """The command that closes a proposal without effect: refused, or returned for change."""
+
+    def close(ctx: typer.Context, proposal: ProposalId, reason: Reason, dry_run: DryRun = False) -> None:
         with writing(ctx, dry_run=dry_run) as (registry, officer):
             check_kind(find_open(registry.title(proposal.partition(".")[0]), proposal), kind)
-            title = registry.refuse(proposal, reason, officer=officer)
+            title = act(registry, proposal, reason, officer=officer)
             show(
                 session_of(ctx).output,
-                {"title": title.id, "number": title.award.number, "refused": proposal},
-                particulars({"Number": title.award.number, "Refused": proposal}),
+                {"title": title.id, "number": title.award.number, done: proposal},
+                particulars({"Number": title.award.number, done.capitalize(): proposal}),
             )
 
-    return refuse
-
-
-def _return(kind: DecisionKind) -> Callable[..., None]:
-    def return_(ctx: typer.Context, proposal: ProposalId, reason: Reason, dry_run: DryRun = False) -> None:
-        with writing(ctx, dry_run=dry_run) as (registry, officer):
-            check_kind(find_open(registry.title(proposal.partition(".")[0]), proposal), kind)
-            title = registry.return_proposal(proposal, reason, officer=officer)
-            show(
-                session_of(ctx).output,
-                {"title": title.id, "number": title.award.number, "returned": proposal},
-                particulars({"Number": title.award.number, "Returned": proposal}),
-            )
-
-    return return_
+    return close
 
 
 def check_kind(proposal: Proposal, kind: DecisionKind) -> None:

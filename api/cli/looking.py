@@ -10,9 +10,10 @@ from api.cli.asking import named_asker
 from api.cli.common import Authority, DryRun, opened, option, session_of
 from api.cli.holders import Who, holder_of
 from api.cli.printing import Column, moment, particulars, say, show, show_list
+from api.cli.pruning import Keep, prune_months
 from api.cli.tree import Commands
 from registry.looks import Look
-from registry.looks.log import KEPT_MONTHS, LEAST_MONTHS
+from registry.months import KEPT_MONTHS
 from registry.permissions import Permission
 
 app = Commands("Looks: which officer saw whom in clear, when and for what; never a name.")
@@ -74,27 +75,6 @@ def status(ctx: typer.Context) -> None:
 
 
 @app.command("prune")
-def prune(
-    ctx: typer.Context,
-    keep: Annotated[
-        int,
-        option(
-            "--keep",
-            metavar="MONTHS",
-            help=f"Whole months to keep before the present one, {LEAST_MONTHS} at least [default: {KEPT_MONTHS}].",
-        ),
-    ] = KEPT_MONTHS,
-    dry_run: DryRun = False,
-) -> None:
+def prune(ctx: typer.Context, keep: Keep = KEPT_MONTHS, dry_run: DryRun = False) -> None:
     """Drop the files of the months that need not be kept any longer. Nobody learns then who looked in them."""
-    officer = named_asker(ctx, "--officer")
-    with opened(ctx) as registry:
-        registry.authorising.require(officer, Permission.PRUNE, None)
-        act = registry.looks.expired if dry_run else registry.looks.prune
-        months = [{"month": month} for month in act(registry.clock(), keep)]
-    show_list(
-        session_of(ctx).output,
-        months,
-        (Column("To be dropped" if dry_run else "Dropped", lambda one: one["month"]),),
-        empty=f"No file is older than {keep} months.",
-    )
+    prune_months(ctx, lambda registry: registry.looks, keep, dry_run=dry_run)

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.asking import asker
-from api.cli.common import Authority, DryRun, opened, option, session_of
+from api.cli.asking import named_asker
+from api.cli.common import Authority, DryRun, opened, session_of
 from api.cli.printing import Column, Output, moment, particulars, say, show, show_list
+from api.cli.pruning import Keep, prune_months
 from api.cli.tree import Commands
 from registry.answers import GivenAnswer, Recall
-from registry.answers.log import KEPT_MONTHS, LEAST_MONTHS
+from registry.months import KEPT_MONTHS
 from registry.permissions import Permission
 from registry.service import Registry
 
@@ -28,7 +29,7 @@ def recall_answers(
     authority: Authority = None,
 ) -> None:
     """List the answers that vouched for a title while its revocation was in effect but not recorded. Officers only."""
-    officer = _officer(ctx)
+    officer = named_asker(ctx, "--officer")
     with opened(ctx) as registry:
         stream = registry.find_title(number, authority)
         registry.authorising.require(officer, Permission.RECALL, registry.title(stream).award.authority)
@@ -60,39 +61,9 @@ def status(ctx: typer.Context) -> None:
 
 
 @answers_app.command("prune")
-def prune(
-    ctx: typer.Context,
-    keep: Annotated[
-        int,
-        option(
-            "--keep",
-            metavar="MONTHS",
-            help=f"Whole months to keep before the present one, {LEAST_MONTHS} at least [default: {KEPT_MONTHS}].",
-        ),
-    ] = KEPT_MONTHS,
-    dry_run: DryRun = False,
-) -> None:
+def prune(ctx: typer.Context, keep: Keep = KEPT_MONTHS, dry_run: DryRun = False) -> None:
     """Drop the files of the months that need not be kept any longer. A recall cannot look into them any more."""
-    officer = _officer(ctx)
-    with opened(ctx) as registry:
-        registry.authorising.require(officer, Permission.PRUNE, None)
-        act = registry.answers.expired if dry_run else registry.answers.prune
-        months = [{"month": month} for month in act(registry.clock(), keep)]
-    show_list(
-        session_of(ctx).output,
-        months,
-        (Column("To be dropped" if dry_run else "Dropped", lambda one: one["month"]),),
-        empty=f"No file is older than {keep} months.",
-    )
-
-
-def _officer(ctx: typer.Context) -> str:
-    officer = asker(ctx)
-    if officer is None:
-        raise typer.BadParameter(
-            "officers only; say who asks, with --officer ID or TITLE_REGISTRY_OFFICER", param_hint="--officer"
-        )
-    return officer
+    prune_months(ctx, lambda registry: registry.answers, keep, dry_run=dry_run)
 
 
 def _row(found: Recall, one: GivenAnswer) -> dict[str, Any]:

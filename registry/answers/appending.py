@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from registry.answers.given import COLUMNS, Gap, Waiting, to_ms
-from registry.months import Months, Pen
+from registry.answers.given import COLUMNS, Gap, Waiting
+from registry.months import Months, Pen, to_ms
 
 # A statement for each row would take the interpreter away from those who answer, once for each row.
 _INSERT = "INSERT INTO answers ({}) SELECT {} FROM json_each(?)".format(

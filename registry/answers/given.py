@@ -1,15 +1,13 @@
 """One answer that was given, as it is kept: no name, no address, no account, and no code that was only guessed."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from registry.months import from_ms
 from registry.terms import Status, civil_date
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 class Channel(StrEnum):
@@ -71,18 +69,3 @@ COLUMNS = Waiting.__struct_fields__  # as they are stored
 def given(row: tuple[Any, ...]) -> GivenAnswer:
     """An answer as it stands in the columns above. Raise msgspec.ValidationError for what none can be."""
     return msgspec.convert(dict(zip(COLUMNS, (from_ms(row[0]), *row[1:]), strict=True)), GivenAnswer)
-
-
-def to_ms(moment: datetime) -> int:
-    """Milliseconds since 1970, rounded down."""
-    return (moment - _EPOCH) // _MS
-
-
-def from_ms(stored: int) -> datetime:
-    """The moment, in UTC."""
-    return _EPOCH + stored * _MS
-
-
-def month_of(moment: datetime) -> str:
-    """The month (UTC) in whose file a moment belongs: 2026-11."""
-    return moment.astimezone(UTC).isoformat()[:7]

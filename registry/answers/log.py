@@ -9,24 +9,22 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from registry.answers.appending import Appender
-from registry.answers.given import COLUMNS, Channel, Gap, GivenAnswer, Waiting, from_ms, given, month_of, to_ms
+from registry.answers.given import COLUMNS, Channel, Gap, GivenAnswer, Waiting, given
 from registry.answers.months import ANSWERS
-from registry.errors import BadInput, Unavailable
-from registry.months import Months
+from registry.errors import Unavailable
+from registry.months import KEPT_MONTHS, Months, from_ms, month_of, to_ms
 from registry.titles.answer import Answer
 from registry.titles.state import Title
 
 EVERY = 0.2  # seconds between two writes
 MOST_WAITING = 100_000  # answers: a quarter of a minute of the greatest load, some 30 MB
-KEPT_MONTHS = 36  # records of providing personal data are kept for three years (网络数据安全管理条例, article 12)
-LEAST_MONTHS = 6  # network logs are kept for six months at least (网络安全法, article 21)
 
 _log = structlog.get_logger()
 
@@ -210,18 +208,9 @@ class AnswerLog:
     # dropping
 
     def expired(self, now: datetime, keep: int = KEPT_MONTHS) -> list[str]:
-        """The months older than `keep` whole months before the present one. Raise BadInput for fewer than six."""
-        if keep < LEAST_MONTHS:
-            raise BadInput(
-                f"答复记录至少保存 {LEAST_MONTHS} 个月，不能只保存 {keep} 个月", fix=f"--keep 不小于 {LEAST_MONTHS}"
-            )
-        now = now.astimezone(UTC)
-        year, month = divmod(now.year * 12 + now.month - 1 - keep, 12)
-        return [name for name in self.months.names() if name < f"{year:04d}-{month + 1:02d}"]
+        """The months that need not be kept any longer: see `Months.expired`."""
+        return self.months.expired(now, keep)
 
     def prune(self, now: datetime, keep: int = KEPT_MONTHS) -> list[str]:
-        """Drop the files of expired months, each as a whole, and return which. Raise BadInput, OSError."""
-        dropped = self.expired(now, keep)
-        for month in dropped:
-            self.months.drop(month)
-        return dropped
+        """Drop the files of those months: see `Months.prune`."""
+        return self.months.prune(now, keep)

@@ -7,16 +7,13 @@ for three years: 网络数据安全管理条例, article 12).
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from registry.errors import BadInput
-from registry.looks.look import COLUMNS, Look, from_row, to_ms, to_row
-from registry.months import Months, Pen, Shape
+from registry.looks.look import COLUMNS, Look, from_row, to_row
+from registry.months import KEPT_MONTHS, Months, Pen, Shape, month_of, to_ms
 
-KEPT_MONTHS = 36
-LEAST_MONTHS = 6
 LOOKS = Shape(
     "查看记录",
     "looks",
@@ -45,7 +42,7 @@ class LookLog:
         """Append looks of one moment, all or none, durably. Raise Unavailable: then nothing may be shown."""
         if not looks:
             return
-        month = _month(looks[0].at)
+        month = month_of(looks[0].at)
         with self._one, self.months.errors(month):
             try:
                 c = self._pen.at(month)
@@ -92,22 +89,9 @@ class LookLog:
         return counts
 
     def expired(self, now: datetime, keep: int = KEPT_MONTHS) -> list[str]:
-        """The months older than `keep` whole months before the present one. Raise BadInput for fewer than six."""
-        if keep < LEAST_MONTHS:
-            raise BadInput(
-                f"查看记录至少保存 {LEAST_MONTHS} 个月，不能只保存 {keep} 个月", fix=f"--keep 不小于 {LEAST_MONTHS}"
-            )
-        now = now.astimezone(UTC)
-        year, month = divmod(now.year * 12 + now.month - 1 - keep, 12)
-        return [name for name in self.months.names() if name < f"{year:04d}-{month + 1:02d}"]
+        """The months that need not be kept any longer: see `Months.expired`."""
+        return self.months.expired(now, keep)
 
     def prune(self, now: datetime, keep: int = KEPT_MONTHS) -> list[str]:
-        """Drop the files of expired months, each as a whole, and return which. Raise BadInput, OSError."""
-        dropped = self.expired(now, keep)
-        for month in dropped:
-            self.months.drop(month)
-        return dropped
-
-
-def _month(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()[:7]
+        """Drop the files of those months: see `Months.prune`."""
+        return self.months.prune(now, keep)

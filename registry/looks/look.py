@@ -1,15 +1,13 @@
 """One look at a person's data in clear, as it is kept: no name, no identity number, no address."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 
+from registry.months import from_ms, to_ms
 from registry.terms import Role
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 class Purpose(StrEnum):
@@ -101,10 +99,4 @@ def to_row(look: Look) -> tuple[Any, ...]:
 
 def from_row(row: tuple[Any, ...]) -> Look:
     """A look as it stands in the columns. Raise msgspec.ValidationError for what none can be."""
-    at = _EPOCH + row[0] * _MS
-    return msgspec.convert(dict(zip(COLUMNS, (at, *row[1:]), strict=True)), Look)
-
-
-def to_ms(moment: datetime) -> int:
-    """Milliseconds since 1970, rounded down."""
-    return (moment - _EPOCH) // _MS
+    return msgspec.convert(dict(zip(COLUMNS, (from_ms(row[0]), *row[1:]), strict=True)), Look)
