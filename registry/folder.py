@@ -13,7 +13,8 @@ from registry.errors import BadInput, Refused, Unavailable
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one registry. `base_url` is printed into every QR and cannot end in a slash.
 
-    `keep_backups` is how many days a backup may be kept: whoever was erased is still in those from before.
+    `keep_backups` is how many days a backup may be kept: whoever was erased is still in those from before. `database`
+    says where the log is: empty for the file `registry.db`, else a postgresql:// address without a password.
     """
 
     base_url: str
@@ -22,6 +23,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sample: bool = False
     paper_before: date = date(2008, 1, 1)
     keep_backups: int = 90
+    database: str = ""
 
 
 class Folder:

@@ -1,7 +1,6 @@
 """A registry of one's own for every test: a copy of one that was made once, with a clock that can be put forward."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from hypothesis import settings
 from keys.custody import Custody
 from registry.folder import Config, Folder
 from registry.service import Registry
+from tests import engine
 from tests.people import Clock, found
 
 pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 
-CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
+CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000", database=engine.place())
 
 
 # A loaded machine is slow now and then; no test of ours is about time.
@@ -51,8 +51,7 @@ def new_registry(made: tuple[Path, Custody], tmp_path: Path, clock: Clock) -> It
     opened: list[Registry] = []
 
     def make() -> Registry:
-        path = tmp_path / f"data-{len(opened)}"
-        shutil.copytree(made[0], path)
+        path = engine.copy(made[0], tmp_path / f"data-{len(opened)}")
         opened.append(Registry(Folder(path), made[1], clock))
         return opened[-1]
 

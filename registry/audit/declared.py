@@ -9,8 +9,8 @@ from registry.audit.layout import EVENTS, IDENTITY, MANIFEST, REFERENCE, Manifes
 from registry.audit.order import Order
 from registry.audit.scratch import Scratch, kept_claims
 from registry.errors import CorruptHistory
+from registry.log.changes import Claim
 from registry.log.mapper import decode
-from registry.log.recorder import Claim
 
 if TYPE_CHECKING:
     from registry.service import Registry

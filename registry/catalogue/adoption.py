@@ -8,9 +8,9 @@ import msgspec
 
 from registry.catalogue.catalogue import Catalogue
 from registry.errors import CorruptHistory
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 
 STREAM = "reference-data"
 

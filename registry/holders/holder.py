@@ -10,9 +10,9 @@ import msgspec
 from registry.errors import CorruptHistory, HolderConflict
 from registry.holders.identity import index_key
 from registry.holders.person import Identity, Person
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Private, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 from registry.masking import mask_name
 
 # Events

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from registry.errors import CorruptHistory
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 
 STREAM = "keyset-published"
 

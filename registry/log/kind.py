@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from registry.log.changes import Claim
 from registry.log.facts import Recorded
-from registry.log.recorder import Claim
 
 S = TypeVar("S")
 

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from eventsourcing.application import AggregateNotFoundError, Application
@@ -26,10 +25,12 @@ from eventsourcing.utils import Environment
 
 from keys.vault import DataKey, Vault
 from registry.errors import Unavailable
+from registry.log.changes import Claim, ClaimTaken
+from registry.log.engine import Place, recorder_at
 from registry.log.facts import Recorded
 from registry.log.kind import Found, Kind, Loaded
 from registry.log.mapper import FactMapper, decode, unseal
-from registry.log.recorder import Claim, ClaimTaken, LogRecorder
+from registry.log.recorder import LogRecorder
 from registry.log.unit import Unit
 from registry.terms import new_id, utc_now
 
@@ -48,9 +49,9 @@ class _Store(Application[str]):
 
     name = "title-registry"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        super().__init__(env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)})
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        super().__init__(env={"PERSISTENCE_MODULE": "eventsourcing.popo"})
 
     def construct_env(self, name: str, env: Any = None) -> Environment:
         """Take nothing from the process environment: a stray variable must not change the store."""
@@ -62,9 +63,7 @@ class _Store(Application[str]):
 
     def construct_recorder(self) -> LogRecorder:
         """Our recorder keeps claims and data keys beside the events."""
-        recorder = LogRecorder(self._path)
-        recorder.create_table()
-        return recorder
+        return recorder_at(self._place)
 
 
 class Rehearsed(Exception):
@@ -83,13 +82,13 @@ class Log:
     its end as at its beginning, else the unit runs again.
     """
 
-    def __init__(self, path: Path, vault: Vault | None, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, place: Place, vault: Vault | None, clock: Callable[[], datetime] = utc_now) -> None:
         try:
-            self._store = _Store(path)
+            self._store = _Store(place)
         except OperationalError as error:
-            raise Unavailable(f"the store {path} cannot be opened: {error}", fix="检查路径、权限和磁盘") from error
+            raise Unavailable(f"the store {place} cannot be opened: {error}", fix="检查路径、权限和磁盘") from error
         self.recorder = cast("LogRecorder", self._store.recorder)
-        self.vault, self.clock, self.path = vault, clock, path
+        self.vault, self.clock = vault, clock
         self.gate: Callable[[], None] = _open_gate
         self.rests_on: Callable[[str], str | None] = _on_nothing
         self.rehearsing = False  # a rehearsal appends nothing: what passes every check raises Rehearsed
@@ -102,7 +101,7 @@ class Log:
 
     def require(self) -> None:
         """Ask the gate; not within a snapshot, whose moment is fixed, whatever is signed meanwhile."""
-        if not self.recorder.connection.in_transaction:
+        if not self.recorder.in_snapshot:
             self.gate()
 
     # reading

@@ -8,10 +8,10 @@ from eventsourcing.persistence import StoredEvent
 
 from keys.vault import DataKey
 from registry.errors import CorruptHistory, Unavailable, WrongState
+from registry.log.changes import Changes, Claim, ClaimTaken
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind, Loaded
 from registry.log.mapper import FactMapper, seal
-from registry.log.recorder import Changes, Claim, ClaimTaken
 from registry.terms import new_id
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ class Unit:
                 self._stage()
             self.log.recorder.insert_staged(sorted(self._relied), self._rests)
         elif self._events:
-            events, *rest = self._changes()
-            self.log.recorder.insert_events(events, **dict(zip(Changes._fields[1:], rest, strict=True)))
+            self.log.recorder.append(self._changes())
 
     def close(self) -> None:
         """Forget what was staged but not appended."""

@@ -15,9 +15,9 @@ import msgspec
 from registry.errors import BadInput, CorruptHistory, NeedsSecondOfficer, NotFound, Refused, WrongState
 from registry.holders.identity import index_key
 from registry.holders.person import Identity
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Private, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 from registry.terms import Role
 from registry.titles.events import Reason
 

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from registry.errors import BadInput, CorruptHistory, NeedsSecondOfficer, Refused, WrongState
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Private, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 from registry.terms import Obtained
 from registry.titles.content import PaperOrigin
 from registry.titles.events import Particulars, Reason

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from registry.errors import BadInput, CorruptHistory, WrongState
+from registry.log.changes import Claim
 from registry.log.facts import Fact, Private, Recorded, stored
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 
 MOST_CHARACTERS = 2_000
 

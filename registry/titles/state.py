@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from registry.errors import CorruptHistory
+from registry.log.changes import Claim
 from registry.log.facts import Private, Recorded
 from registry.log.kind import Kind
-from registry.log.recorder import Claim
 from registry.terms import Status
 from registry.titles.content import CertificateContent, PaperOrigin
 from registry.titles.events import (

@@ -17,11 +17,12 @@ from registry.errors import BadInput, CorruptHistory, NumberTaken, Refused, Regi
 from registry.folder import Config, Folder
 from registry.holders.holder import HOLDERS, HolderRegistered, HolderRenamed
 from registry.log import log as logs
-from registry.log import recorder as recorders
+from registry.log import sqlite as recorders
 from registry.log import unit as units
+from registry.log.changes import Changes
 from registry.log.facts import Private
 from registry.log.log import Log
-from registry.log.recorder import SCHEMA_VERSION, LogRecorder
+from registry.log.sqlite import SCHEMA_VERSION, SqliteRecorder
 from registry.paper.application import APPLICATIONS, refuse
 from registry.service import Registry
 from registry.titles import decisions
@@ -492,9 +493,9 @@ def test_the_settings_of_a_connection(registry: Registry) -> None:
 
 
 def test_staged_writes_cannot_release(registry: Registry) -> None:
-    recorder: LogRecorder = registry.log.recorder
+    recorder: SqliteRecorder = registry.log.recorder
     with pytest.raises(ValueError, match="release"):
-        recorder.stage(recorders.Changes([], released=[("title", "x", "title-1")]))
+        recorder.stage(Changes([], released=[("title", "x", "title-1")]))
 
 
 def test_a_stream_without_facts_has_no_state(registry: Registry) -> None:

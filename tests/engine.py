@@ -1,0 +1,153 @@
+"""Which engine the tests keep their logs in, and a real PostgreSQL server for those that need one.
+
+TITLE_REGISTRY_TEST_ENGINE=postgresql lets every registry of a test run keep its log in PostgreSQL, each in a schema of
+its own. The server belongs to the test process: it listens on a socket in a temporary folder and ends with it.
+"""
+
+import atexit
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from registry.folder import Folder
+from registry.log.pgserver import create
+
+ENGINE = os.environ.get("TITLE_REGISTRY_TEST_ENGINE", "sqlite")
+PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin")
+QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
+"""For tests of what is recorded; those of what survives a crash start a server without these."""
+
+_schemas = count(1)
+
+
+def programs() -> Path:
+    """The folder of the server's programs. Without them nothing here can be checked, and that is said loudly."""
+    found = shutil.which("postgres")
+    for place in (*PLACES, str(Path(found).resolve().parent) if found else ""):
+        if place and Path(place, "initdb").exists():
+            return Path(place)
+    pytest.skip("NOT CHECKED: no PostgreSQL server on this machine; .ci/run installs it")
+
+
+class Server:
+    """A PostgreSQL server in a temporary folder, over a socket. It ends with this process, whatever happens."""
+
+    def __init__(self, **settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "200"}
+        self.settings |= {"shared_buffers": "128MB", "wal_level": "replica"} | settings
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.remove)
+        self.start()
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.folder / "data"
+
+    def url(self, schema: str = "public", database: str = "postgres") -> str:
+        """The address of a schema in it."""
+        return f"postgresql:///{database}?host={self.folder}&user=postgres&options=-csearch_path%3D{schema}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        command = [str(programs() / program), *arguments]
+        subprocess.run(command, check=True, capture_output=True, user=self._user, env=environment, cwd=self.folder)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(programs() / "postgres"), "-D", str(self.data), *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self.folder,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+                preexec_fn=_end_with_parent,
+            )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url()).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise RuntimeError((self.folder / "log").read_text()) from None
+                time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT quickly and in order, SIGQUIT as in a crash."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+            self.process = None
+
+    def remove(self) -> None:
+        """End it and delete its folder."""
+        atexit.unregister(self.remove)
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG
+
+
+@cache
+def _shared(_: int) -> Server:
+    return Server(**QUICK)
+
+
+def server() -> Server:
+    """The server of this test process. Not for tests that stop it or set it otherwise."""
+    return _shared(os.getpid())
+
+
+def postgres_url() -> str:
+    """The address of an empty schema that nobody else uses."""
+    return server().url(f"r{os.getpid()}_{next(_schemas)}")
+
+
+def place() -> str:
+    """Where a new registry of this test run keeps its log: the setting `database`."""
+    return "" if ENGINE == "sqlite" else postgres_url()
+
+
+def copy(folder: Path, target: Path) -> Path:
+    """Copy a data folder that nobody has open; its log, where it is in PostgreSQL, into a schema of its own."""
+    shutil.copytree(folder, target)
+    config = Folder(folder).read_config()
+    if config.database:
+        url = postgres_url()
+        source, new = schema_of(config.database), schema_of(url)
+        create(url)
+        with psycopg.connect(url) as c:
+            for table in ("stored_events", "claims", "data_keys"):
+                c.execute(f"INSERT INTO {new}.{table} SELECT * FROM {source}.{table}")
+        Folder(target).config.write_bytes(msgspec.json.encode(msgspec.structs.replace(config, database=url)))
+    return target
+
+
+def schema_of(url: str) -> str:
+    """The schema that an address of `postgres_url` names."""
+    return url.rpartition("%3D")[2]
+
+
+__all__ = ["ENGINE", "QUICK", "Server", "copy", "place", "postgres_url", "programs", "schema_of", "server"]
