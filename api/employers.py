@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from api.asking import MAX_BATCH, Ask, AskMany, body_of, decode, moments, scanned, uploaded
 from api.documents.reading import judged, read_image, read_pdf
@@ -44,7 +45,12 @@ class JsonAnswer(Response):
 
     def __init__(self, body: bytes, status: int = 200) -> None:
         self.body, self.status_code, self.background = body, status, None
-        self.raw_headers = [*_JSON, (b"content-length", str(len(body)).encode())]
+        self.raw_headers = [*_JSON, (b"content-length", b"%d" % len(body))]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it whole."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def registry_of(request: Request) -> Registry:

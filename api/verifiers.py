@@ -14,12 +14,13 @@ from registry.service import Registry
 from registry.terms import Role
 from registry.titles.answer import Answer
 
+_SIGNED_IN = (b"cookie", b"authorization")  # names come in lower case (ASGI)
 DOOR = "verification"  # never the path: it holds the code
 
 
 async def remember(request: Request, *answers: Answer) -> None:
     """Record which certificates an employer was answered about. Costs nothing where nobody is signed in."""
-    if "cookie" not in request.headers and "authorization" not in request.headers:
+    if not any(name in _SIGNED_IN for name, _ in request.scope["headers"]):
         return
     try:
         await run_in_threadpool(_remember, request, answers)

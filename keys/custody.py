@@ -78,6 +78,7 @@ class Custody:
 
     def __init__(self, folder: Path, secrets: Secrets) -> None:
         self._folder, self._secrets = folder, secrets
+        self._ring = folder / "keys.json"
         self._keyring: tuple[tuple[int, int, int], Keyring] | None = None
         self._signers: dict[str, Signer] = {}
         self._documents: dict[str, DocumentSigner] = {}
@@ -132,14 +133,13 @@ class Custody:
     @property
     def keyring(self) -> Keyring:
         """The public keys as they are on the disk now; read again when the file was replaced."""
-        path = self._folder / "keys.json"
         try:
-            found = path.stat()
+            found = self._ring.stat()
         except OSError as error:
-            raise KeyStoreBroken(f"密钥环 {path} 无法读取：{error.strerror}") from error
+            raise KeyStoreBroken(f"密钥环 {self._ring} 无法读取：{error.strerror}") from error
         stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
         if self._keyring is None or self._keyring[0] != stamp:
-            self._keyring = (stamp, Keyring.load(path))
+            self._keyring = (stamp, Keyring.load(self._ring))
         return self._keyring[1]
 
     def signer(self, purpose: Purpose, now: datetime) -> Signer:

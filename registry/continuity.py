@@ -4,6 +4,7 @@ An old copy that was put back would un-revoke certificates, and a fork would tel
 checkpoint lies in a second store outside the data folder, so that a copy of the folder cannot bring it back in time.
 """
 
+import os
 from pathlib import Path
 
 from keys.errors import KeysError
@@ -42,7 +43,7 @@ class Continuity:
 
     def _stamp(self) -> object:
         try:
-            found = self.outside.stat()
+            found = os.stat(self.outside)
         except FileNotFoundError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size

@@ -83,7 +83,7 @@ class Erasing(msgspec.Struct, frozen=True):
                 unit.destroy_key(stream)
             return unit.record(HOLDERS, stream, facts)
 
-        done = self.log.transact(body, actor=officer, cause=proposal)
+        done = self.log.transact(body, actor=officer, cause=proposal, long=True)  # it reads the whole log
         self.sweep(stream)
         return done
 

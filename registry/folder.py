@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from registry.errors import BadInput, Refused, Unavailable
+from registry.log.engine import Place, vacant
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +60,22 @@ class Folder:
         here = self.path.resolve()
         return here.with_name(f"{here.name}.checkpoints")
 
+    @property
+    def store(self) -> Place:
+        """Where the log is: its file, or the address of its database."""
+        return self.read_config().database or self.log
+
     def create(self, config: Config) -> None:
-        """Make the folder. Refuse one that holds a registry, or a base URL that is no http(s) address."""
+        """Make the folder. Refuse one that holds a registry, a database that does, and an address that is none."""
         if self.config.exists() or self.log.exists():
             raise Refused(f"{self.path} 已经是一个登记库", fix="换一个空文件夹，或直接使用它")
         if not config.base_url.startswith(("https://", "http://")) or config.base_url.endswith("/"):
             raise BadInput(
                 f"地址 {config.base_url} 须以 http(s):// 开头，末尾不带斜杠", fix="例如 https://zc.example.cn"
+            )
+        if config.database and not vacant(config.database):
+            raise Refused(
+                "该数据库模式里已经有一个登记库", fix="换一个模式（options=-csearch_path%3D名称）或另一个数据库"
             )
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(os.open(self.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:

@@ -58,7 +58,7 @@ class Issuing(msgspec.Struct, frozen=True):
             self.tlog.sequence()
             if self.custody.signer(Purpose.E_CERTIFICATE, self.log.clock()).kid == kid:
                 break  # else the key was replaced meanwhile: what was prepared for the old one is prepared anew
-        self.log.transact(sign_all, actor=officer)
+        self.log.transact(sign_all, actor=officer, long=True)
         self.tlog.sequence()
         return [self._newest(stream) for stream in streams]
 
@@ -73,7 +73,7 @@ class Issuing(msgspec.Struct, frozen=True):
                 self.authorising.require(officer, Permission.ISSUE, authority)
                 self._prepare(unit, stream, proof, kid, civil_date(now))
 
-        self.log.transact(body, actor=officer)
+        self.log.transact(body, actor=officer, long=True)
         return kid
 
     def _prepare(self, unit: Unit, stream: str, proof: Proof, kid: str, today: date) -> None:

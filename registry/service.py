@@ -69,7 +69,7 @@ class Registry:
         self.folder, self.custody, self.clock = folder, custody, clock
         self.config = folder.read_config()
         self.catalogue = load_catalogue()
-        self.log = Log(self.config.database or folder.log, custody.vault(), clock)
+        self.log = Log(folder.store, custody.vault(), clock)
         origin, outside = origin_of(self.config.base_url), folder.outside(checkpoints)
         self.tlog = TransparencyLog(folder.tree, origin, self.log.recorder, custody, outside, clock)
         self.continuity = Continuity(self.tlog)

@@ -7,11 +7,11 @@ import os
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
+from functools import lru_cache
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = tuple(first + second for first in CROCKFORD for second in CROCKFORD)
-_PAIR_SHIFTS = range(120, -1, -10)
+_LETTERS = (CROCKFORD * 8).encode()  # a random byte gives each of the 32 letters as often
 
 
 class _Named(StrEnum):
@@ -103,8 +103,12 @@ def new_id(kind: str, now: datetime) -> str:
 
     It is never derived from anything about a person.
     """
-    number = int(now.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
-    return kind + "-" + "".join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])
+    return f"{kind}-{_moment(int(now.timestamp() * 1000))}{os.urandom(16).translate(_LETTERS).decode()}"
+
+
+@lru_cache(maxsize=16)
+def _moment(milliseconds: int) -> str:
+    return "".join([CROCKFORD[milliseconds >> shift & 31] for shift in range(45, -1, -5)])
 
 
 def utc_now() -> datetime:

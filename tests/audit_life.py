@@ -1,6 +1,5 @@
 """A life for audits: a small town's registry in which everything that can happen has happened once."""
 
-import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date, datetime
@@ -21,6 +20,7 @@ from registry.requests.request import Outcome, RequestKind
 from registry.service import Registry
 from registry.terms import IdentityKind, Role
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.people import (
     CHIEF,
     CITY,
@@ -184,21 +184,23 @@ def _privacy(life: Life) -> None:
 
 def fresh(made: tuple[Path, Custody], path: Path, clock: Clock) -> Registry:
     """A registry of its own in `path`, with the keys that were made once."""
-    shutil.copytree(made[0], path)
+    engine.copy(made[0], path)
     return Registry(Folder(path), made[1], clock)
 
 
 def again(life: Life, path: Path) -> Registry:
     """A copy of the whole data folder in `path`, opened."""
-    with closing(sqlite3.connect(life.registry.folder.log)) as c:
-        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with closing(sqlite3.connect(life.registry.folder.register)) as c:
-        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert life.registry.log.recorder.fold_in()
+    assert life.registry.register.fold_in()
     return fresh((life.registry.folder.path, life.registry.custody), path, life.clock)
 
 
 def damage(path: Path, *statements: str) -> None:
-    """Change a database behind the program's back, past the triggers."""
+    """Change a database behind the program's back, past the triggers: a file, or the log that stands for it."""
+    config = path.parent / "config.json"
+    if path.name == "registry.db" and config.exists() and (database := Folder(path.parent).read_config().database):
+        engine.damage(database, *statements)
+        return
     with closing(sqlite3.connect(path)) as c, c:
         for trigger in ("stored_events_no_update", "stored_events_no_delete"):
             c.execute(f"DROP TRIGGER IF EXISTS {trigger}")
@@ -211,12 +213,6 @@ def bytes_of(directory: Path) -> dict[str, bytes]:
     return {
         path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
     }
-
-
-def stored_rows(path: Path) -> list[tuple[Any, ...]]:
-    """Every stored event, read by a connection of our own."""
-    with closing(sqlite3.connect(path)) as c:
-        return c.execute("SELECT rowid, * FROM stored_events ORDER BY rowid").fetchall()
 
 
 def exported_after_compromise(life: Life, path: Path, passphrase: bytes) -> tuple[Path, str]:

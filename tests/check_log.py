@@ -1,6 +1,6 @@
 """check_log(registry): everything derived from the log is derived a second time, from the stored bytes alone.
 
-Nothing here uses the folds, the claims or the rows of the code under test. It reads SQLite with a connection of its
+Nothing here uses the folds, the claims or the rows of the code under test. It reads the store with a connection of its
 own, opens the boxes with the data keys at the place that the format names, and compares
  (1) versions without a gap, positions in order, every event decodes and encodes to the same bytes
  (2) one data key for every holder and officer who was not erased, and for a title decided about after that; no other
@@ -22,6 +22,7 @@ from registry.log.mapper import FactMapper, decode
 from registry.register.register import Register
 from registry.register.tables import TABLES
 from registry.service import Registry
+from tests.engine import rows
 
 _STANDS = {"title-revoked/1": "revoked", "title-invalidated/1": "invalidated"}
 _STANDS |= {"title-suspended/1": "suspended", "title-reinstated/1": "valid"}
@@ -47,9 +48,8 @@ def check_log(registry: Registry) -> None:
     """Assert that the log is whole and that everything derived from it agrees with it."""
     events = stored_events(registry)
     streams = _check_events(events)
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        claims = {(scope, key): stream for scope, key, stream in c.execute("SELECT scope, key, stream FROM claims")}
-        keys = dict(c.execute("SELECT holder, wrapped FROM data_keys"))
+    claims = {(scope, key): stream for scope, key, stream in rows(registry, "claims")}
+    keys = dict(rows(registry, "data_keys"))
     erased = {stream for stream, own in streams.items() if own[-1].name == "holder-erased/1"}
     people = {stream for stream in streams if stream.startswith(("holder-", "officer-"))} - erased
     assert set(keys) == people | {stream for stream, own in streams.items() if _has_own_key(own)}
@@ -66,8 +66,7 @@ def _has_own_key(own: list[Stored]) -> bool:
 
 def stored_events(registry: Registry) -> list[Stored]:
     """Every row of the log, read by a connection of our own."""
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        return [Stored(*row) for row in c.execute("SELECT rowid, * FROM stored_events ORDER BY rowid")]
+    return [Stored(*row) for row in rows(registry, "stored_events")]
 
 
 def _check_events(events: list[Stored]) -> dict[str, list[Stored]]:

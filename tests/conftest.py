@@ -15,12 +15,20 @@ from tests.people import Clock, found
 
 pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 
-CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000", database=engine.place())
+CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
 
 
 # A loaded machine is slow now and then; no test of ours is about time.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about the file of SQLite is not asked of PostgreSQL; its own tests are in test_postgres*.py."""
+    if engine.ENGINE != "sqlite":
+        about_the_file = [item for item in items if item.get_closest_marker("sqlite_file")]
+        items[:] = [item for item in items if item not in about_the_file]
+        config.hook.pytest_deselected(items=about_the_file)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +41,7 @@ def passphrase() -> bytes:
 def made(tmp_path_factory: pytest.TempPathFactory, passphrase: bytes) -> tuple[Path, Custody]:
     """One data folder, created and founded, and its opened keys (opening costs 0.1 s each time)."""
     path = tmp_path_factory.mktemp("made") / "data"
-    registry = Registry.create(path, passphrase, CONFIG, Clock())
+    registry = Registry.create(path, passphrase, engine.kept(CONFIG), Clock())
     found(registry)
     registry.close()
     return path, registry.custody

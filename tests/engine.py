@@ -9,19 +9,23 @@ import ctypes
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 
-from registry.folder import Folder
+from registry.folder import Config, Folder
 from registry.log.pgserver import create
+from registry.service import Registry
 
 ENGINE = os.environ.get("TITLE_REGISTRY_TEST_ENGINE", "sqlite")
 PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin")
@@ -130,6 +134,52 @@ def place() -> str:
     return "" if ENGINE == "sqlite" else postgres_url()
 
 
+def kept(config: Config) -> Config:
+    """These settings, with the log where this test run keeps its logs."""
+    return msgspec.structs.replace(config, database=place())
+
+
+def option() -> list[str]:
+    """The same as an option of `init`."""
+    return ["--database", place()] if ENGINE == "postgresql" else []
+
+
+def rows(registry: Registry, table: str) -> list[tuple[Any, ...]]:
+    """All rows of a table of the log as they are stored, read by a connection of our own; events: position first."""
+    order = {"stored_events": "1", "claims": "1, 2", "data_keys": "1"}[table]
+    every = "rowid, *" if table == "stored_events" and not registry.config.database else "*"
+    return asked(registry.folder, f"SELECT {every} FROM {table} ORDER BY {order}")
+
+
+def events(folder: Folder) -> int:
+    """How many events the log of a data folder has."""
+    return int(asked(folder, "SELECT count(*) FROM stored_events")[0][0])
+
+
+def in_file(path: Path) -> list[tuple[Any, ...]]:
+    """Every event of a log in a file, as it is stored."""
+    with closing(sqlite3.connect(path)) as own:
+        return own.execute("SELECT rowid, * FROM stored_events ORDER BY rowid").fetchall()
+
+
+def damage(database: str, *statements: str) -> None:
+    """Change a log in PostgreSQL behind the program's back, past the triggers; positions are called rowid."""
+    with psycopg.connect(database) as c:
+        c.execute("SET session_replication_role = replica")
+        for statement in statements:
+            assert c.execute(statement.replace("rowid", "position").encode()).rowcount > 0, statement
+
+
+def asked(folder: Folder, statement: str) -> list[tuple[Any, ...]]:
+    """Ask the store of a data folder, by a connection of our own."""
+    database = folder.read_config().database if folder.config.exists() else ""
+    if database:
+        with psycopg.connect(database) as c:
+            return c.execute(statement.encode()).fetchall()
+    with closing(sqlite3.connect(folder.log)) as own:
+        return own.execute(statement).fetchall()
+
+
 def copy(folder: Path, target: Path) -> Path:
     """Copy a data folder that nobody has open; its log, where it is in PostgreSQL, into a schema of its own."""
     shutil.copytree(folder, target)
@@ -148,6 +198,3 @@ def copy(folder: Path, target: Path) -> Path:
 def schema_of(url: str) -> str:
     """The schema that an address of `postgres_url` names."""
     return url.rpartition("%3D")[2]
-
-
-__all__ = ["ENGINE", "QUICK", "Server", "copy", "place", "postgres_url", "programs", "schema_of", "server"]

@@ -1,7 +1,6 @@
 """A registry served by uvicorn in a process of its own, on a free port of the loopback, and what stands in it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from registry.titles.certificate import token_of
 from registry.titles.digits import to_digits
 from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
+from tests import engine
 from tests.people import CLERK, awarding, correcting, decided, deciding, found, paper_of_1998, person, scans, settable
 
 START_SECONDS, STOP_SECONDS = 60, 10
@@ -117,7 +117,7 @@ def free_port() -> int:
 def found_registry(data: Path, port: int) -> Registry:
     """A new registry by the clock of this machine, whose codes lead to that port, with its passphrase beside it."""
     config = Config(base_url=f"http://127.0.0.1:{port}", phone="0578-000 0000", sample=True)
-    registry = Registry.create(data, PASSPHRASE, config)
+    registry = Registry.create(data, PASSPHRASE, engine.kept(config))
     found(registry)
     (data / "passphrase").write_bytes(PASSPHRASE)
     (data / "passphrase").chmod(0o600)
@@ -126,7 +126,7 @@ def found_registry(data: Path, port: int) -> Registry:
 
 def copied(data: Path, to: Path) -> Path:
     """A copy of a data folder that a server may have open."""
-    shutil.copytree(data, to)
+    engine.copy(data, to)
     return to
 
 

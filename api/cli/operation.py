@@ -72,6 +72,14 @@ def init(
     sample: Annotated[
         bool, option("--sample", help="Mark every certificate as a sample without legal effect.")
     ] = False,
+    database: Annotated[
+        str,
+        option(
+            "--database",
+            metavar="URL",
+            help="Keep the log in PostgreSQL: postgresql://…, without a password [default: a file in the data folder].",
+        ),
+    ] = "",
     custody: KeptIn = Keeping.FILES,
     pkcs11_module: Module = None,
     pkcs11_token: Label = None,
@@ -85,7 +93,7 @@ def init(
     passphrase.
     """
     settings = session_of(ctx).settings
-    config = Config(base_url=base_url, phone=phone, sample=sample)
+    config = Config(base_url=base_url, phone=phone, sample=sample, database=database)
     if organisation is not None:
         config = msgspec.structs.replace(config, organisation=organisation)
     if not 1 <= len(config.organisation) <= 64:
@@ -147,7 +155,7 @@ def _rehearse_init(settings: Settings, config: Config, token: TokenSettings | No
     passphrase = b"rehearsal" if _fresh_passphrase_file(settings) else settings.read_passphrase()
     _check_vacant(settings, config)
     with TemporaryDirectory() as folder:
-        Registry.create(Path(folder) / "data", passphrase, config).close()
+        Registry.create(Path(folder) / "data", passphrase, msgspec.structs.replace(config, database="")).close()
     say(f"Dry run: {settings.data} would be made, for {config.base_url}; nothing was written.")
 
 

@@ -106,7 +106,7 @@ class LegalHoldLifted(Fact, frozen=True, kw_only=True):
 # State
 
 
-class NameChange(msgspec.Struct, frozen=True):
+class NameChange(msgspec.Struct, frozen=True, gc=False):
     """A later name, with its document and both dates."""
 
     name: Private[str]
@@ -116,7 +116,7 @@ class NameChange(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-class ErasureProposal(msgspec.Struct, frozen=True):
+class ErasureProposal(msgspec.Struct, frozen=True, gc=False):
     """An erasure that waits for the second officer."""
 
     fact: ErasureProposed
@@ -124,7 +124,7 @@ class ErasureProposal(msgspec.Struct, frozen=True):
     proposed_at: datetime
 
 
-class Holder(msgspec.Struct, frozen=True):
+class Holder(msgspec.Struct, frozen=True, gc=False):
     """A person as the registry knows them."""
 
     id: str

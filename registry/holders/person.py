@@ -7,7 +7,7 @@ import msgspec
 from registry.terms import IdentityKind, Sex
 
 
-class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An identity number, normalised (upper case, half width, no blanks; 15 digits upgraded to 18).
 
     `alias` keeps the 15-digit number it was written with. `confirmed` means that an officer confirmed a number
@@ -21,7 +21,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     country: str | None = None
 
 
-class Person(msgspec.Struct, frozen=True, omit_defaults=True):
+class Person(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A person's particulars. `born` may be a month only: then `born_day_known` is false and the day is 1."""
 
     name: str

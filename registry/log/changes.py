@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from registry.errors import Unavailable
+from registry.errors import BadInput, Unavailable
 
 
 class Claim(NamedTuple):
@@ -13,6 +13,21 @@ class Claim(NamedTuple):
 
     scope: str
     key: str
+
+
+MOST_OF_A_KEY = 1_000
+"""Bytes: what every engine can hold in an index."""
+
+
+def storable(claim: Claim) -> Claim:
+    """The claim, if every engine can hold it. Raise BadInput for NUL, lone surrogates, more than 1,000 bytes."""
+    try:
+        size = len(claim.key.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not size or size > MOST_OF_A_KEY or "\0" in claim.key:
+        raise BadInput("编号或名称过长，或含有不能保存的字符", fix="核对后重新录入")
+    return claim
 
 
 class ClaimTaken(IntegrityError):

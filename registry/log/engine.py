@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from registry.log.pgserver import checked, is_empty
 from registry.log.postgres import PostgresRecorder
 from registry.log.recorder import LogRecorder
 from registry.log.sqlite import SqliteRecorder
@@ -19,3 +20,8 @@ def recorder_at(place: Place) -> LogRecorder:
     recorder = SqliteRecorder(place) if isinstance(place, Path) else PostgresRecorder(place)
     recorder.create_table()
     return recorder
+
+
+def vacant(url: str) -> bool:
+    """Whether no registry keeps its log at that address yet. Raise BadInput if it is none, Unavailable."""
+    return is_empty(checked(url))

@@ -54,11 +54,11 @@ class Private(Generic[T]):
         return "Private(…)"  # never prints what it holds
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something that happened, in the past tense. A fact with a private field names its `holder`."""
 
 
-class Recorded(msgspec.Struct, Generic[F], frozen=True):
+class Recorded(msgspec.Struct, Generic[F], frozen=True, gc=False):
     """A fact with its place and its circumstances: stream, version, position in the log, time (UTC), actor, command."""
 
     stream: str

@@ -30,7 +30,8 @@ class Loaded(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the log holds under a claim, as of one moment: its head, and the events of the stream, sealed."""
+    """What the log holds under a claim, as of one moment: its head, the events of the stream, sealed, and their key."""
 
     head: int
     events: list[Recorded[Any]]
+    wrapped: bytes | None = None

@@ -11,8 +11,9 @@ The body may run again when another process was faster, so it must only read, de
 """
 
 import random
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -25,11 +26,12 @@ from eventsourcing.utils import Environment
 
 from keys.vault import DataKey, Vault
 from registry.errors import Unavailable
-from registry.log.changes import Claim, ClaimTaken
+from registry.log.changes import Claim
 from registry.log.engine import Place, recorder_at
 from registry.log.facts import Recorded
+from registry.log.grouping import Line, Turn
 from registry.log.kind import Found, Kind, Loaded
-from registry.log.mapper import FactMapper, decode, unseal
+from registry.log.mapper import FactMapper, decode, open_field, unseal
 from registry.log.recorder import LogRecorder
 from registry.log.unit import Unit
 from registry.terms import new_id, utc_now
@@ -93,6 +95,7 @@ class Log:
         self.rests_on: Callable[[str], str | None] = _on_nothing
         self.rehearsing = False  # a rehearsal appends nothing: what passes every check raises Rehearsed
         self._kept: dict[str, Loaded] = {}
+        self._line, self._here = Line(self.recorder), _Here()
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -123,12 +126,15 @@ class Log:
         """The events of the stream that holds a claim, and the head, in one read; no events if no stream holds it."""
         self.require()
         rows = self.recorder.rows_claimed(Claim(scope, key))
-        head = rows[0][0] if rows else self.head()
-        return Found(head, [decode(stream, version, name, state, at) for _, at, stream, version, name, state in rows])
+        if not rows:
+            return Found(self.head(), [])
+        return Found(rows[0][0], [decode(*row[3:], row[2]) for row in rows], rows[0][1])
 
-    def opened(self, event: Recorded[Any]) -> Recorded[Any]:
-        """The event with its personal fields open; sealed as it is when the data key was destroyed."""
-        return unseal(event, self._data_key)
+    def opened(self, event: Recorded[Any], field: str, wrapped: bytes | None) -> Any:
+        """The personal value of one field, by its holder's wrapped key; None when that was destroyed."""
+        if wrapped is None or self.vault is None:
+            return None
+        return open_field(event, field, self.vault.unwrap(event.fact.holder, wrapped))
 
     def moment(self, known_at: KnownAt | None) -> datetime | None:
         """The recorded time that was known up to: of a position that of its event; None for now, or for no event."""
@@ -156,14 +162,21 @@ class Log:
 
     def current(self, kind: Kind[S], stream: str) -> S | None:
         """The state of a stream that is asked for again and again: kept, and folded anew when the stream has grown."""
-        self.require()
-        version = self.recorder.version(stream)
+        version = self._version(stream)
         known = self._kept.get(stream)
         if known is None or known.version != version:
             known = self._kept[stream] = self._load(kind, stream)
             if len(self._kept) > MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return cast("S | None", known.state)
+
+    def _version(self, stream: str) -> int:
+        """The newest version; within a unit of work, of the stream that it rests on, the one that it saw at first."""
+        rests = self._here.rests
+        if rests is not None and rests[0] == stream:
+            return rests[1]
+        self.require()
+        return self.recorder.version(stream)
 
     def forget(self, stream: str) -> None:
         """Keep nothing of a stream in memory."""
@@ -228,42 +241,93 @@ class Log:
 
     # writing
 
+    @property
+    def waiting(self) -> int:
+        """How many callers in this process wait for their turn to write."""
+        return self._line.waiting
+
     def transact(
         self,
-        body: "Callable[[Unit], T]",
+        body: Callable[[Unit], T],
         *,
         actor: str,
         command_id: str | None = None,
         cause: str | None = None,
         dry_run: bool = False,
+        long: bool = False,
     ) -> T:
         """Run the body and append what it recorded, all or nothing; run it again when another writer was faster.
 
-        A dry run does everything but the append.
+        It may run in the thread of another caller, and what it recorded may be appended together with what others
+        did (`grouping`). One that takes more than some milliseconds is `long`: it keeps nobody waiting. A dry run does
+        everything but the append.
 
         Raise whatever the body raises (nothing is written then), and Unavailable after 8 attempts or a full lock wait.
         """
         self.require()
         now = self.clock()
-        command_id = command_id or new_id("command", now)
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, 0.002 * 2**attempt))  # noqa: S311 - spreads writers, no secret
-            unit = Unit(self, now, actor, command_id, cause)
+        begin = partial(Unit, self, now, actor, command_id or new_id("command", now), cause)
+        if long or dry_run or self.rehearsing or self.recorder.in_snapshot:
+            return _persistent(lambda: self._alone(begin, body, dry_run=dry_run))
+        return _persistent(lambda: self._line.take(Turn(partial(self._in_line, begin, body))))
+
+    def _alone(self, begin: Callable[[], Unit], body: Callable[[Unit], T], *, dry_run: bool) -> T:
+        unit, result = self._judged(begin(), body)
+        try:
+            if self.rehearsing:
+                raise Rehearsed(result)
+            if not dry_run:
+                unit.commit()
+            return result
+        finally:
+            unit.close()
+
+    def _in_line(self, begin: Callable[..., Unit], body: Callable[[Unit], T], ahead: Sequence[Unit]) -> tuple[Unit, T]:
+        unit, result = self._judged(begin(), body)
+        if unit._staging:  # it was long after all
             try:
-                result = body(unit)
-                if self.rehearsing:
-                    raise Rehearsed(result)
-                if not dry_run:
-                    unit.commit()
-                return result
-            except (IntegrityError, ClaimTaken):
-                continue
-            except OperationalError as error:
-                raise Unavailable(f"the store did not take the write: {error}", fix="稍后再试") from error
+                unit.commit()
             finally:
                 unit.close()
-        raise Unavailable("other writers were faster eight times in a row", fix="稍后再试")
+        return unit, result
+
+    def _judged(self, unit: Unit, body: Callable[[Unit], T]) -> tuple[Unit, T]:
+        self._here.rests = unit._rests
+        try:
+            return unit, body(unit)
+        except BaseException:
+            unit.close()
+            raise
+        finally:
+            self._here.rests = None
+
+    def resting(self, actor: str, ahead: Sequence[Unit]) -> tuple[str, int] | None:
+        """The stream on which an actor's right rests, with its version: now, or as a unit just ahead has seen it."""
+        behind = self.rests_on(actor)
+        if behind is None:
+            return None
+        if ahead and (seen := ahead[-1]._rests) is not None and seen[0] == behind:
+            return seen
+        return behind, self.recorder.version(behind)
+
+
+def _persistent(attempt: Callable[[], T]) -> T:
+    for number in range(ATTEMPTS):
+        if number:
+            time.sleep(random.uniform(0, 0.002 * 2**number))  # noqa: S311 - spreads writers, no secret
+        try:
+            return attempt()
+        except IntegrityError:
+            continue
+        except OperationalError as error:
+            raise Unavailable(f"the store did not take the write: {error}", fix="稍后再试") from error
+    raise Unavailable("other writers were faster eight times in a row", fix="稍后再试")
+
+
+class _Here(threading.local):
+    """What this thread is at."""
+
+    rests: tuple[str, int] | None = None
 
 
 def _open_gate() -> None:

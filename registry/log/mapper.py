@@ -7,6 +7,7 @@ AES-256-GCM under the holder's data key, with stream|version|field as additional
 import binascii
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -14,13 +15,13 @@ from eventsourcing.persistence import Mapper, Notification, StoredEvent
 
 from keys.errors import SealBroken
 from keys.vault import DataKey
-from registry.errors import CorruptHistory
+from registry.errors import BadInput, CorruptHistory
 from registry.log.facts import FACTS, NAMES, PRIVATE, UPCASTS, Fact, Private, Recorded, private_values
 
 F = TypeVar("F")
 
 
-class _Stored(msgspec.Struct, Generic[F], omit_defaults=True):
+class _Stored(msgspec.Struct, Generic[F], omit_defaults=True, gc=False):
     recorded_at: Annotated[datetime, msgspec.Meta(tz=True)]
     actor: str
     command_id: str
@@ -52,9 +53,12 @@ class FactMapper(Mapper[str]):
         """Take no transcoder, compressor or cipher: msgspec writes, and the vault seals single fields."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        """Encode a recorded fact. Raise TypeError if a personal field is still in clear."""
+        """Encode a recorded fact. Raise TypeError for a personal field in clear, BadInput for lone surrogates."""
         event: Recorded[Fact] = domain_event
-        state = _encode(_Stored(event.recorded_at, event.actor, event.command_id, event.fact, event.cause))
+        try:
+            state = _encode(_Stored(event.recorded_at, event.actor, event.command_id, event.fact, event.cause))
+        except UnicodeEncodeError as error:
+            raise BadInput("含有不能保存的字符", fix="核对后重新录入") from error
         return StoredEvent(event.stream, event.version, NAMES[type(event.fact)], state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Recorded[Fact]:
@@ -113,6 +117,11 @@ def seal(fact: Fact, stream: str, version: int, key_of: Callable[[str], DataKey]
     return msgspec.structs.replace(fact, **boxes)
 
 
+def open_field(event: Recorded[Fact], field: str, key: DataKey) -> Any:
+    """Open one box of an event. Raise CorruptHistory if its seal is broken."""
+    return _open(event, field, getattr(event.fact, field), key).value
+
+
 def unseal(event: Recorded[Fact], key_of: Callable[[str], DataKey | None]) -> Recorded[Fact]:
     """Open the boxes of an event; without the data key they stay sealed. Raise CorruptHistory if a seal is broken."""
     if not PRIVATE[type(event.fact)]:
@@ -125,11 +134,16 @@ def unseal(event: Recorded[Fact], key_of: Callable[[str], DataKey | None]) -> Re
     return msgspec.structs.replace(event, fact=msgspec.structs.replace(event.fact, **opened))
 
 
+@cache
+def _clear(kind: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
 def _open(event: Recorded[Fact], field: str, value: Private[Any], key: DataKey) -> Private[Any]:
     if value.box is None:
         raise CorruptHistory(f"{event.stream} version {event.version}: {field} is stored in clear")
     try:
         clear = key.open(value.box, position_of(event.stream, event.version, field))
-        return Private(msgspec.json.decode(clear, type=PRIVATE[type(event.fact)][field]), value.box)
+        return Private(_clear(PRIVATE[type(event.fact)][field])(clear), value.box)
     except (SealBroken, msgspec.MsgspecError) as error:
         raise CorruptHistory(f"{event.stream} version {event.version}: the seal of {field} is broken") from error

@@ -12,7 +12,13 @@ from psycopg.conninfo import conninfo_to_dict
 from registry.errors import BadInput, Unavailable
 from registry.log.changes import MOVED, ClaimTaken, Overtaken, moved
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that may be left behind by a thread that ended: it is closed then, without a word."""
+
+    def __del__(self, *_: object) -> None:
+        """Let libpq close what is open, which it does only in the process that opened it."""
+
 
 SCHEMA_VERSION = 1
 ROLE = "title_registry_service"
@@ -54,7 +60,7 @@ def checked(url: str) -> str:
 def connect(url: str, *, role: str = ROLE) -> Connection:
     """Open a connection that acts as that role ("none": as whoever logs in). Raise Unavailable if it cannot."""
     try:
-        c = psycopg.connect(url, autocommit=True, prepare_threshold=0, **_patience(url))
+        c = Connection.connect(url, autocommit=True, prepare_threshold=0, **_patience(url))
         c.execute(_SETTINGS, (f"{LOCK_SECONDS}s", role), prepare=False)
     except psycopg.Error as error:
         raise Unavailable(f"数据库连接不上：{_said(error)}", fix="检查服务器、地址、用户和口令文件") from error
@@ -81,6 +87,15 @@ def create(url: str) -> None:
             raise Unavailable(f"不能建立数据表：{_said(error)}", fix="用可以建立模式的用户运行一次") from error
     if found > SCHEMA_VERSION:
         raise Unavailable(f"the store has schema {found}, this program knows {SCHEMA_VERSION}", fix="升级程序")
+
+
+def is_empty(url: str) -> bool:
+    """Whether there is no event at that address, or not even a table. Writes nothing."""
+    with connect(url, role="none") as c:
+        try:
+            return not _version(c) or not c.execute("SELECT FROM stored_events LIMIT 1").fetchall()
+        except psycopg.Error as error:
+            raise unreadable(error) from error
 
 
 def _version(c: Connection) -> int:

@@ -32,6 +32,7 @@ FETCH = 5_000  # rows
 
 _APPEND = f"SELECT append({', '.join(['%b'] * 17)})"
 _APPEND_STAGED = "SELECT append_staged(%b, %b, %b)"
+_HOLDER = "(convert_from(state, 'UTF8')::json->'fact'->>'holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
   position bigint PRIMARY KEY, originator_id text COLLATE "C" NOT NULL, originator_version bigint NOT NULL,
@@ -48,7 +49,7 @@ class PostgresRecorder(LogRecorder):
     """The log in a schema of a PostgreSQL database, the first one on the search path of the address."""
 
     def __init__(self, url: str) -> None:
-        self.url = checked(url)
+        self.url = self.place = checked(url)
         self._local = threading.local()
 
     def create_table(self) -> None:
@@ -248,6 +249,8 @@ class PostgresRecorder(LogRecorder):
         c, within = self.connection, self.in_snapshot
         try:
             return c.cursor(binary=True).execute(_sql(statement), parameters)
+        except psycopg.DataError:
+            raise
         except psycopg.Error as error:
             if within or not c.closed:
                 raise unreadable(error) from error
@@ -257,7 +260,10 @@ class PostgresRecorder(LogRecorder):
             raise unreadable(error) from error
 
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
-        return self._execute(statement, parameters).fetchall()
+        try:
+            return self._execute(statement, parameters).fetchall()
+        except (UnicodeEncodeError, psycopg.DataError):
+            return []
 
     def _stream(self, statement: str, parameters: Sequence[Any]) -> Iterator[Any]:
         try:
@@ -349,4 +355,4 @@ def _number(c: Connection, statement: str, parameters: Sequence[Any]) -> int:
 
 @cache
 def _sql(statement: str) -> str:
-    return statement.replace("POSITION", "position").replace("?", "%s")
+    return statement.replace("POSITION", "position").replace("HOLDER", _HOLDER).replace("?", "%s")

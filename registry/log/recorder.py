@@ -8,6 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
@@ -22,9 +23,11 @@ Row = tuple[int, str, int, str, bytes]
 """Position, stream, version, name, bytes of one event."""
 
 _EVENT = "POSITION, originator_id, originator_version, topic, state FROM stored_events"
-# One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it.
+# One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it, the
+# first one with the data key of the holder whom it names.
 _CLAIMED = f"""
-SELECT (SELECT max(POSITION) FROM stored_events), {_EVENT}
+SELECT (SELECT max(POSITION) FROM stored_events),
+  CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END, {_EVENT}
 WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
 """
 VERSION = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"
@@ -47,6 +50,9 @@ class LogRecorder(ApplicationRecorder):
     Each thread has a connection of its own. Errors of writing are the library's IntegrityError and OperationalError;
     of reading, Unavailable.
     """
+
+    place: Path | str
+    """Where it is: a file or an address, so that another process can open the same."""
 
     # writing
 
@@ -127,7 +133,10 @@ class LogRecorder(ApplicationRecorder):
 
     @abstractmethod
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
-        """All rows of a statement. Raise Unavailable if it cannot be read."""
+        """All rows of a statement. Raise Unavailable if it cannot be read.
+
+        A text that no store can hold (a lone surrogate, NUL in PostgreSQL) is in no row: then there are none.
+        """
 
     @abstractmethod
     def _stream(self, statement: str, parameters: Sequence[Any]) -> Iterator[Any]:
@@ -178,10 +187,15 @@ class LogRecorder(ApplicationRecorder):
         """The position of the newest event; 0 for an empty log."""
         return int(self._select("SELECT max(POSITION) FROM stored_events", ())[0][0] or 0)
 
-    def rows_by_stream(self, up_to: int) -> Iterator[Row]:
-        """All rows (position, stream, version, name, bytes) up to a position, stream by stream; flat memory."""
+    def rows_by_stream(self, up_to: int, prefix: str = "") -> Iterator[Row]:
+        """All rows (position, stream, version, name, bytes) up to a position, stream by stream; flat memory.
+
+        With a prefix only those of the streams whose ids begin so.
+        """
+        within = "POSITION<=? AND originator_id>=? AND originator_id<?"
         yield from self._stream(
-            f"SELECT {_EVENT} WHERE POSITION<=? ORDER BY originator_id, originator_version", (up_to,)
+            f"SELECT {_EVENT} WHERE {within} ORDER BY originator_id, originator_version",
+            (up_to, prefix, prefix + "\U0010ffff"),
         )
 
     def rows_by_position(self, after: int, up_to: int) -> Iterator[Row]:
@@ -195,8 +209,8 @@ class LogRecorder(ApplicationRecorder):
         rows = self._both("SELECT stream FROM claims WHERE scope=? AND key=?", claim)
         return rows[0][0] if rows else None
 
-    def rows_claimed(self, claim: Claim) -> list[tuple[int, int, str, int, str, bytes]]:
-        """The stream that holds a claim: rows of the log's head, then position, stream, version, name, bytes."""
+    def rows_claimed(self, claim: Claim) -> list[tuple[int, bytes | None, int, str, int, str, bytes]]:
+        """The stream that holds a claim: rows of the head, in the first the holder's wrapped key, then a Row."""
         return self._select(_CLAIMED, claim)
 
     def claims(self) -> Iterator[tuple[str, str, str]]:
@@ -212,7 +226,8 @@ class LogRecorder(ApplicationRecorder):
 
     def version(self, stream: str) -> int:
         """The newest version of a stream; 0 when there is none."""
-        return int(self._select(VERSION, (stream,))[0][0] or 0)
+        rows = self._select(VERSION, (stream,))
+        return int(rows[0][0] or 0) if rows else 0
 
     def streams_of(self, prefix: str) -> list[str]:
         """The streams whose ids begin so, in order."""

@@ -39,6 +39,7 @@ CREATE TRIGGER IF NOT EXISTS stored_events_no_replace BEFORE INSERT ON stored_ev
     OR (originator_id=NEW.originator_id AND originator_version=NEW.originator_version))
   BEGIN SELECT RAISE(ABORT, 'stored events are append-only'); END;
 """
+_HOLDER = "json_extract(CAST(state AS TEXT), '$.fact.holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
   originator_id TEXT, originator_version INTEGER, topic TEXT, state BLOB,
@@ -53,7 +54,7 @@ class SqliteRecorder(LogRecorder):
     """The log in one file. The position of an event is its row number."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self.place = path
         self._local = threading.local()
 
     def create_table(self) -> None:
@@ -159,8 +160,8 @@ class SqliteRecorder(LogRecorder):
 
     def _at_once(self, batch: Sequence[Changes]) -> list[Outcome]:
         with self._writing() as c:
-            for changes in batch:
-                _require_unchanged(c, (), None, changes.rests)
+            for rests in {changes.rests for changes in batch}:
+                _require_unchanged(c, (), None, rests)
             at = _append(c, together(batch)).start
         outcomes: list[Outcome] = []
         for changes in batch:
@@ -225,6 +226,8 @@ class SqliteRecorder(LogRecorder):
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         try:
             return self.connection.execute(_sql(statement), parameters).fetchall()
+        except UnicodeEncodeError:
+            return []
         except sqlite3.DatabaseError as error:
             raise _unreadable(error) from error
 
@@ -252,7 +255,15 @@ class _FileLead:
 
 @cache
 def _sql(statement: str) -> str:
-    return statement.replace("POSITION", "rowid")
+    return statement.replace("POSITION", "rowid").replace("HOLDER", _HOLDER)
+
+
+_ALSO = (
+    "DELETE FROM claims WHERE scope=? AND key=? AND stream=?",
+    "INSERT INTO claims VALUES (?,?,?)",
+    "INSERT INTO data_keys VALUES (?,?)",
+    "DELETE FROM data_keys WHERE holder=?",
+)
 
 
 def _append(c: sqlite3.Connection, changes: Changes) -> range:
@@ -260,10 +271,10 @@ def _append(c: sqlite3.Connection, changes: Changes) -> range:
     _require_unchanged(c, changes.relied, changes.head, changes.rests)
     c.executemany("INSERT INTO stored_events VALUES (?,?,?,?)", rows)
     last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
-    c.executemany("DELETE FROM claims WHERE scope=? AND key=? AND stream=?", changes.released)
-    c.executemany("INSERT INTO claims VALUES (?,?,?)", changes.taken)
-    c.executemany("INSERT INTO data_keys VALUES (?,?)", changes.data_keys)
-    c.executemany("DELETE FROM data_keys WHERE holder=?", changes.destroyed)
+    also = (changes.released, changes.taken, changes.data_keys, changes.destroyed)
+    for statement, values in zip(_ALSO, also, strict=True):
+        if values:
+            c.executemany(statement, values)
     return range(last - len(rows) + 1, last + 1)
 
 

@@ -8,7 +8,7 @@ from eventsourcing.persistence import StoredEvent
 
 from keys.vault import DataKey
 from registry.errors import CorruptHistory, Unavailable, WrongState
-from registry.log.changes import Changes, Claim, ClaimTaken
+from registry.log.changes import Changes, Claim, ClaimTaken, storable
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind, Loaded
 from registry.log.mapper import FactMapper, seal
@@ -120,7 +120,7 @@ class Unit:
         for claim in old - new:
             if self._taken.pop(claim, None) is None:
                 self._released[claim] = stream
-        for claim in new - old:
+        for claim in map(storable, new - old):
             # what the log itself holds is caught by the insert; here only this unit's own streams can collide
             holder = self._taken.get(claim, stream)
             if holder != stream:

@@ -23,7 +23,7 @@ from registry.titles.events import Particulars, Reason
 # Events
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """A scan or photo: SHA-256 (hex) of its bytes, what it shows, its media type and size in bytes."""
 
     sha256: str
@@ -71,7 +71,7 @@ class PaperReturned(Fact, frozen=True, kw_only=True):
 # State
 
 
-class Application(msgspec.Struct, frozen=True):
+class Application(msgspec.Struct, frozen=True, gc=False):
     """An application as it stands: open, returned, approved (with its title) or refused.
 
     `fact` is what was submitted last. `reason` is why it was returned or refused.

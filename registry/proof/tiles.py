@@ -10,6 +10,7 @@ never changes. A partial one is never changed either: a wider one is written bes
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ WIDTH = 256
 MOST_BYTES = 0xFFFF  # of one entry
 ENTRIES = "entries"
 _KEPT_TILES = 1_024
+_AT_ONCE = 16  # waits for the disk: one commit of the file system serves many
 _RESOURCE = re.compile(r"tile/(entries|0|[1-5]?[0-9]|6[0-3])/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 HashReader = Callable[[int, int], bytes]
@@ -220,8 +222,9 @@ class _Files:
 
     def sync(self) -> None:
         """Bring every file to the disk, then give each its name; then partial tiles go that a full one replaced."""
+        with ThreadPoolExecutor(_AT_ONCE) as waiting:
+            list(waiting.map(os.fsync, [descriptor for _, descriptor in self._written]))
         for path, descriptor in self._written:
-            os.fsync(descriptor)
             os.close(descriptor)
             os.replace(f"{path}.new", path)
         above = {one for path, _ in self._written for one in path.parents if one.is_relative_to(self._folder)}

@@ -7,14 +7,14 @@ import msgspec
 from registry.terms import Level, Obtained, Sex
 
 
-class PaperOrigin(msgspec.Struct, frozen=True):
+class PaperOrigin(msgspec.Struct, frozen=True, gc=False):
     """The pre-2007 paper certificate that this one replaces (依据纸质证书换发)."""
 
     number: str
     issued_on: date | None
 
 
-class CertificateContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CertificateContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Every word on one version of one certificate. The document is rendered from this alone.
 
     `code` is the 17 characters of the verification code without blanks; `base_url` has no trailing slash.

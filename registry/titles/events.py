@@ -11,7 +11,7 @@ from registry.terms import Level, Obtained
 from registry.titles.content import CertificateContent, PaperOrigin
 
 
-class Particulars(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Particulars(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What was awarded, as awarded; three dates kept apart. `number` is opaque and unique within `authority`."""
 
     series: str
@@ -29,7 +29,7 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     number: str
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why, in the officer's words. The salt keeps the content digest from being guessed after erasure."""
 
     text: str

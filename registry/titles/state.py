@@ -31,7 +31,7 @@ from registry.titles.events import (
 )
 
 
-class Proposal(msgspec.Struct, frozen=True):
+class Proposal(msgspec.Struct, frozen=True, gc=False):
     """An open proposal: what, by whom, when."""
 
     fact: DecisionProposed
@@ -39,7 +39,7 @@ class Proposal(msgspec.Struct, frozen=True):
     proposed_at: datetime
 
 
-class Returned(msgspec.Struct, frozen=True):
+class Returned(msgspec.Struct, frozen=True, gc=False):
     """A proposal that was returned for change: why, by whom, when. Its proposer has not yet proposed that kind anew."""
 
     proposal: Proposal
@@ -48,7 +48,7 @@ class Returned(msgspec.Struct, frozen=True):
     returned_at: datetime
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """An approved decision with both its dates: effective and recorded."""
 
     status: Status
@@ -57,7 +57,7 @@ class Decision(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-class Certificate(msgspec.Struct, frozen=True):
+class Certificate(msgspec.Struct, frozen=True, gc=False):
     """One version of the e-certificate. Not signed yet: `signature` is None. `outdated`: corrected since.
 
     `leaf` is the leaf index of the prepared event (None: signed before there was a transparency log);
@@ -78,7 +78,7 @@ class Certificate(msgspec.Struct, frozen=True):
     outdated: bool = False
 
 
-class Title(msgspec.Struct, frozen=True):
+class Title(msgspec.Struct, frozen=True, gc=False):
     """One title of one holder. `awarded` is what was awarded, `award` the same after any correction."""
 
     id: str

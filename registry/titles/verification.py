@@ -21,7 +21,7 @@ from keys.keyring import Keyring
 from keys.signing import KeyState
 from registry.catalogue.authorities import Authority
 from registry.errors import BadCode, BadInput
-from registry.log.facts import Private, Recorded
+from registry.log.facts import Recorded
 from registry.log.log import KnownAt, Log, as_known
 from registry.masking import mask_name
 from registry.terms import Status, civil_date
@@ -121,7 +121,7 @@ class Verifier:
         known_at: KnownAt | None,
         token: bytes | None = None,
     ) -> Answer:
-        newest_head, events = self.log.find("code", code[:16])  # (2)
+        newest_head, events, wrapped = self.log.find("code", code[:16])  # (2)
         head, known = self._known(newest_head, known_at)
         title = _fold(as_known(events, known_at))  # (3)
         found = _version_of(title, code) if title else None
@@ -129,7 +129,7 @@ class Verifier:
             if token is not None and known_at is None and (lost := self._stolen(_kid(self.keyring(), token))):
                 return self._answer(Status.TAMPERED, head, as_of, known, _steps(2, failed=lost))
             return self._answer(Status.UNKNOWN, head, as_of, known, NOT_FOUND)
-        if token is not None and _differs(token, found, self._content(events, found)):  # (4)
+        if token is not None and _differs(token, found, self._content(events, found, wrapped)):  # (4)
             return self._answer(Status.TAMPERED, head, as_of, known, _DIFFERS)
         if lost := self._stolen(found.kid, found):
             return self._answer(Status.TAMPERED, head, as_of, known, _steps(4, failed=lost))
@@ -138,7 +138,7 @@ class Verifier:
         if status is Status.VALID and (newest.version > found.version or found.outdated):  # (6)
             status = Status.SUPERSEDED
         shown = newest if status is Status.SUPERSEDED else found
-        content = self._content(events, shown)
+        content = self._content(events, shown, wrapped)
         return self._answer(
             status,
             head,
@@ -172,12 +172,14 @@ class Verifier:
         """The position that an answer rests on, and the recorded time that it is as known at."""
         return (min(head, known_at) if isinstance(known_at, int) else head), self.log.moment(known_at)
 
-    def _content(self, events: Sequence[Recorded[Any]], certificate: Certificate) -> CertificateContent | None:
+    def _content(
+        self, events: Sequence[Recorded[Any]], certificate: Certificate, wrapped: bytes | None
+    ) -> CertificateContent | None:
         """What that version says. Only this box is opened; None when the holder's data key was destroyed."""
         for event in events:
             if isinstance(event.fact, CertificatePrepared) and event.fact.version == certificate.version:
-                content: Private[CertificateContent] = self.log.opened(event).fact.content
-                return content.get()
+                content: CertificateContent | None = self.log.opened(event, "content", wrapped)
+                return content
         return None
 
     def _answer(

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +12,10 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from keys.passphrase import read_passphrase
+from registry.folder import Folder
 from registry.service import Registry
 from registry.terms import Role
+from tests import engine
 from tests.lists import csv_file, good, identity_number, table
 from tests.people import CHIEF, CITY, appoint, found, staff
 from tests.served import Cabinet, Site, found_registry, free_port, serving
@@ -84,12 +85,7 @@ class Cli(NamedTuple):
 
     def position(self) -> int:
         """How many events the log has."""
-        path = self.folder / "data" / "registry.db"
-        connection = sqlite3.connect(path)
-        try:
-            return int(connection.execute("SELECT count(*) FROM stored_events").fetchone()[0])
-        finally:
-            connection.close()
+        return engine.events(Folder(self.folder / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +95,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [good(n, 姓名=name) for n, name in enumerate(NAMES, 1)]
     csv_file(folder, table(rows)).rename(folder / "list.csv")
     cli = Cli(folder)
-    cli.ok("init", "--base-url", "http://127.0.0.1:8000", "--sample")
+    cli.ok("init", "--base-url", "http://127.0.0.1:8000", "--sample", *engine.option())
     with closing(Registry.open(folder / "data", read_passphrase(folder / "pp", {}))) as registry:
         found(registry)
     cli.ok("import", "awards", str(folder / "list.csv"), *LIST)
@@ -110,7 +106,8 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cli(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The program over a copy of that folder, which is also the current one."""
     folder = tmp_path / "work"
-    shutil.copytree(founded, folder)
+    shutil.copytree(founded, folder, ignore=lambda at, _: ["data"] if at == str(founded) else [])
+    engine.copy(founded / "data", folder / "data")
     monkeypatch.chdir(folder)
     return Cli(folder)
 

@@ -5,7 +5,6 @@ What is expected is worked out from the table alone; the tree of authorities is 
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -23,6 +22,7 @@ from registry.permissions import RULES, Permission, Sight
 from registry.service import Registry
 from registry.terms import Role
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.api.bureau import PAGE, Bureau, Reader
 from tests.attacks.house import doors_of, rights, unlimited
 from tests.lists import COMMITTEE, csv_bytes, good, table
@@ -270,7 +270,7 @@ OWN_JOB = {"GET /api/v1/jobs/{id}": "{}", "GET /api/v1/jobs/{id}/errors.xlsx": "
 def stage(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A bureau with an officer for each role over the city and over a county, three matters, and their holders."""
     folder, clock = tmp_path_factory.mktemp("doors") / "data", Clock()
-    shutil.copytree(made[0], folder)
+    engine.copy(made[0], folder)
     registry = Registry(Folder(folder), made[1], clock)
     bureau = Bureau(registry)
     unlimited(bureau.app)

@@ -7,7 +7,6 @@ what is really there are put among the made-up ones. `min_position` is left out:
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from registry.folder import Folder
 from registry.service import Registry
 from registry.terms import Role
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.api.bureau import PAGE, Bureau
 from tests.attacks.house import unlimited
 from tests.people import (
@@ -79,7 +79,7 @@ class Fuzzed(NamedTuple):
 def fuzzed(made: tuple[Path, Custody], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
     """A scratch registry with a person of each authority, and everybody signed in."""
     folder = tmp_path_factory.mktemp("fuzzed") / "data"
-    shutil.copytree(made[0], folder)
+    engine.copy(made[0], folder)
     registry = Registry(Folder(folder), made[1], Clock())
     bureau = Bureau(registry)
     unlimited(bureau.app)

@@ -35,6 +35,7 @@ from registry.titles.content import CertificateContent
 from registry.titles.digits import to_digits
 from registry.titles.state import Certificate
 from registry.titles.token import TYP, payload
+from tests import engine
 from tests.api.conftest import NUMBERS, Cli, founded  # noqa: F401 - the fixture
 from tests.api.conftest import cli as cli
 from tests.conftest import CONFIG
@@ -49,7 +50,7 @@ class Bureau:
 
     def __init__(self, folder: Path, passphrase: bytes) -> None:
         self.clock, self.folder, self.passphrase = Clock(), folder, passphrase
-        self.registry = Registry.create(folder / "data", passphrase, CONFIG, self.clock)
+        self.registry = Registry.create(folder / "data", passphrase, engine.kept(CONFIG), self.clock)
         found(self.registry)
         with_operator(self.registry)
         self._people = 0

@@ -8,6 +8,7 @@ import pytest
 from keys.custody import Custody
 from registry.audit import export
 from registry.service import Registry
+from tests import engine
 from tests.audit_life import Life, live_through, renew_key
 from tests.people import Clock
 
@@ -16,7 +17,7 @@ from tests.people import Clock
 def live(made: tuple[Path, Custody], passphrase: bytes, tmp_path_factory: pytest.TempPathFactory) -> Life:
     """A registry in which everything has happened, with keys of its own. Not to be changed."""
     clock, path = Clock(), tmp_path_factory.mktemp("life") / "data"
-    shutil.copytree(made[0], path)
+    engine.copy(made[0], path)
     return renew_key(live_through(Registry.open(path, passphrase, clock), clock))
 
 

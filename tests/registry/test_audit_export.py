@@ -6,12 +6,10 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -27,7 +25,8 @@ from registry.errors import CorruptHistory, LogFrozen, Refused
 from registry.proof.cosignature import CosignerKey, cosign
 from registry.proof.kept import size_of
 from registry.service import Registry
-from tests.audit_life import SECRETS, Life, again, bytes_of, damage, fresh, stored_rows
+from tests import engine
+from tests.audit_life import SECRETS, Life, again, bytes_of, damage, fresh
 from tests.people import CLERK, Clock, awarding, person
 
 
@@ -182,7 +181,7 @@ def test_the_kit_goes_along_as_it_is(exported: Path) -> None:
 
 
 def test_the_lines_are_the_stored_bytes_and_the_stored_claims(live: Life, exported: Path) -> None:
-    stored = stored_rows(live.registry.folder.log)
+    stored = engine.rows(live.registry, "stored_events")
     lines = (exported / "events.jsonl").read_bytes().splitlines()
     assert len(lines) == len(stored)
     for line, (position, stream, version, name, state) in zip(lines, stored, strict=True):
@@ -194,8 +193,7 @@ def test_the_lines_are_the_stored_bytes_and_the_stored_claims(live: Life, export
             name,
         )
         assert line.endswith(b',"state":' + state + b"}")
-    with closing(sqlite3.connect(live.registry.folder.log)) as c:
-        claims = c.execute("SELECT scope, key, stream FROM claims WHERE scope <> 'identity' ORDER BY 1, 2").fetchall()
+    claims = [row for row in engine.rows(live.registry, "claims") if row[0] != "identity"]
     kept = [tuple(json.loads(line).values()) for line in (exported / "claims.jsonl").read_bytes().splitlines()]
     assert kept == claims
     assert {"code", "number", "paper", "title"} <= {scope for scope, _, _ in kept}
@@ -219,7 +217,7 @@ def test_no_name_and_no_identity_number_leaves_in_clear(exported: Path) -> None:
 
 def test_the_manifest_counts_what_happened(live: Life, exported: Path) -> None:
     manifest = json.loads((exported / "manifest.json").read_bytes())
-    stored = stored_rows(live.registry.folder.log)
+    stored = engine.rows(live.registry, "stored_events")
     assert manifest["head"] == len(stored) == manifest["counts"]["events"]
     assert manifest["counts"] | {"events": 0, "claims": 0} == {
         "events": 0, "claims": 0, "streams": len({row[1] for row in stored}), "titles": 6, "papers": 3, "proposals": 1,
@@ -251,6 +249,7 @@ def test_an_empty_directory_is_taken_and_a_full_one_refused(live: Life, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
 
 
+@pytest.mark.sqlite_file
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -359,7 +358,7 @@ def test_a_leftover_of_another_size_or_another_registry_is_refused(
     before = bytes_of(partial)
     with pytest.raises(Refused, match=f"不是 {first}"):
         export(large, tmp_path / "export", at=first)
-    other = Registry.create(tmp_path / "other", passphrase, large.config, Clock())
+    other = Registry.create(tmp_path / "other", passphrase, engine.kept(large.config), Clock())
     with pytest.raises(Refused, match="另一个登记库"):
         export(other, tmp_path / "export")
     other.close()
@@ -420,6 +419,7 @@ def test_a_log_that_does_not_extend_its_last_checkpoint_is_not_exported(large: R
     assert not (tmp_path / "export.partial").exists()
 
 
+@pytest.mark.sqlite_file
 def test_a_log_whose_events_are_not_those_that_were_signed_is_not_exported(large: Registry, tmp_path: Path) -> None:
     large.tlog.sequence()
     damage(

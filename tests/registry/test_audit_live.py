@@ -36,6 +36,7 @@ def test_it_agrees_with_the_signed_root_of_an_export(live: Life, tmp_path: Path)
     assert verify(tmp_path / "export").root == verify_live(live.registry).root
 
 
+@pytest.mark.sqlite_file
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
@@ -118,6 +119,7 @@ def test_tiles_and_checkpoints_changed_behind_the_programs_back(copy: Registry) 
     copy.close()
 
 
+@pytest.mark.sqlite_file
 def test_events_that_are_not_those_that_were_signed(copy: Registry) -> None:
     change = "UPDATE stored_events SET state=CAST(replace(state,'clerk-01','clerk-99') AS BLOB)"
     damage(copy.folder.log, f"{change} WHERE topic='holder-registered/1'")
@@ -150,6 +152,7 @@ def test_an_erased_person_leaves_a_history_that_verifies(place: int, live: Life,
     copy.close()
 
 
+@pytest.mark.sqlite_file
 def test_what_came_back_of_a_person_who_was_erased_is_found(live: Life, copy: Registry) -> None:
     """By the program they were erased in a unit of the log: the key, the index and the name went, or nothing did."""
     holder = copy.title(live.titles[-1]).holder

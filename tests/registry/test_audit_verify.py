@@ -39,6 +39,7 @@ from registry.service import Registry
 from registry.streams import KINDS
 from registry.titles.events import DecisionProposed
 from registry.titles.state import TITLES
+from tests import engine
 from tests.audit_insiders import INSIDERS, UNFOUNDED, Insider, apply
 from tests.audit_life import SECRETS, Life, bytes_of, damage, exported_after_compromise, fresh
 from tests.examples import EXAMPLES
@@ -123,6 +124,7 @@ def test_beside_the_registry_the_sealed_fields_are_opened_too(live: Life, export
     assert (done, done[-1]) == (sorted(done), 2 * report.head)
 
 
+@pytest.mark.sqlite_file
 def test_an_older_export_still_verifies_beside_a_log_that_went_on(made: tuple[Path, Custody], tmp_path: Path) -> None:
     registry = fresh(made, tmp_path / "data", Clock())
     registry.award(awarding(person(1)), officer=CLERK)
@@ -732,7 +734,7 @@ def test_checkpoints_kept_from_before_are_extended(made: tuple[Path, Custody], t
 
 def test_checkpoints_of_a_retired_key_still_count(live: Life, tmp_path: Path, passphrase: bytes) -> None:
     clock = Clock()
-    registry = Registry.create(tmp_path / "own", passphrase, live.registry.config, clock)
+    registry = Registry.create(tmp_path / "own", passphrase, engine.kept(live.registry.config), clock)
     found(registry)
     registry.award(awarding(person(1)), officer=CLERK)
     export(registry, tmp_path / "old")

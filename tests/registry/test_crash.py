@@ -19,6 +19,7 @@ from registry.awarding import Awarding
 from registry.folder import Folder
 from registry.log import unit as units
 from registry.service import Registry
+from tests import engine
 from tests.check_log import check_log, stored_events
 from tests.people import CLERK, Clock, awarding, person
 
@@ -118,6 +119,7 @@ def test_killed_while_rows_are_taken(
     assert whole(registry, clock, head) == "nothing", row
 
 
+@pytest.mark.sqlite_file
 @pytest.mark.parametrize("stage", [100, 100_000], ids=["laid by", "in memory"])
 def test_killed_during_the_append(registry: Registry, passphrase: bytes, clock: Clock, head: int, stage: int) -> None:
     """First once to the end, to count; then at random points of it, the first and the last among them."""
@@ -138,6 +140,7 @@ def test_killed_during_the_append(registry: Registry, passphrase: bytes, clock: 
         assert whole(registry, clock, head) == "nothing", f"killed at look {kill_at} of {looks}"
 
 
+@pytest.mark.sqlite_file
 def test_killed_while_the_file_grows(registry: Registry, passphrase: bytes, clock: Clock, head: int) -> None:
     """At no moment of our choice: as soon as the write-ahead log has begun to grow by the append."""
     wal = Path(f"{registry.folder.log}-wal")
@@ -151,6 +154,7 @@ def test_killed_while_the_file_grows(registry: Registry, passphrase: bytes, cloc
     assert whole(registry, clock, head) in ("all", "nothing")
 
 
+@pytest.mark.sqlite_file
 def test_a_write_ahead_log_that_breaks_off_anywhere(
     new_registry: Callable[[], Registry], made: tuple[Path, Custody], clock: Clock, tmp_path: Path
 ) -> None:
@@ -171,7 +175,7 @@ def test_a_write_ahead_log_that_breaks_off_anywhere(
     found = set()
     for end in ends:
         path = tmp_path / f"torn-{end}"
-        shutil.copytree(made[0], path)
+        engine.copy(made[0], path)
         (path / "registry.db").write_bytes(data)
         (path / "registry.db-wal").write_bytes(wal[:end])
         torn = Registry(Folder(path), registry.custody, clock)

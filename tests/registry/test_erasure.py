@@ -54,6 +54,7 @@ from registry.titles import decisions
 from registry.titles.certificate import token_of
 from registry.titles.events import DecisionKind
 from registry.titles.state import TITLES
+from tests import engine
 from tests.people import (
     BEGIN,
     CHIEF,
@@ -211,13 +212,11 @@ def refused(registry: Registry, error: type[RegistryError], do: Callable[[], obj
 
 
 def keys_of(registry: Registry) -> dict[str, bytes]:
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        return dict(c.execute("SELECT holder, wrapped FROM data_keys"))
+    return dict(engine.rows(registry, "data_keys"))
 
 
 def identity_claims(registry: Registry) -> dict[str, str]:
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        return {stream: key for key, stream in c.execute("SELECT key, stream FROM claims WHERE scope='identity'")}
+    return {stream: key for scope, key, stream in engine.rows(registry, "claims") if scope == "identity"}
 
 
 def names_of(registry: Registry) -> set[str]:
@@ -226,6 +225,7 @@ def names_of(registry: Registry) -> set[str]:
         return {name for (name,) in c.execute("SELECT name FROM names")}
 
 
+@pytest.mark.sqlite_file
 def test_erased_at_once_and_everywhere(registry: Registry, second: Registry, erasing: Erasing, holder: str) -> None:
     assert second.holder(holder).name() == NAME
     assert names_of(registry) == {NAME, OTHER}
@@ -511,6 +511,7 @@ def die_before_the_sweep(path: Path, passphrase: bytes, proposal: str, digest: s
     registry.erasing.approve(proposal, digest, officer=CHIEF)
 
 
+@pytest.mark.sqlite_file
 def test_killed_between_commit_and_sweep(registry: Registry, passphrase: bytes, erasing: Erasing, clock: Clock) -> None:
     old = paper_of_1998(person(71, NAME))
     sent = registry.submit_paper(old, date(1998, 12, 28), scans(b"scan"), officer=CLERK)
@@ -548,6 +549,7 @@ def test_killed_between_commit_and_sweep(registry: Registry, passphrase: bytes, 
         again.close()
 
 
+@pytest.mark.sqlite_file
 def test_a_reader_in_the_way_is_said(registry: Registry, erasing: Erasing, holder: str) -> None:
     """The key cannot leave the write-ahead log while somebody reads an older state: approve the same again."""
     one = waiting(erasing, holder).fact

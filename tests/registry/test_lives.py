@@ -37,6 +37,7 @@ from registry.folder import Folder
 from registry.service import Registry
 from registry.terms import civil_date
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.check_log import check_log
 from tests.people import (
     CHIEF,
@@ -156,7 +157,7 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(mkdtemp(prefix="lives-"))
-        shutil.copytree(self.made[0], self.folder / "data")
+        engine.copy(self.made[0], self.folder / "data")
         self.clock = Clock()
         self.registry = Registry(Folder(self.folder / "data"), self.made[1], self.clock)
         self.holders: dict[int, Holder] = {}

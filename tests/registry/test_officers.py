@@ -1,6 +1,5 @@
 """Officers: one person is one officer, the first two found the registry together, every role needs two others."""
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +23,7 @@ from registry.officers.officer import Staff, find_waiting, stream_of
 from registry.service import Registry
 from registry.terms import Role
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.check_log import check_log
 from tests.conftest import CONFIG
 from tests.people import (
@@ -69,7 +69,7 @@ def waiting(registry: Registry, actor: str, role: Role, authority: str = CITY, b
 
 @pytest.fixture
 def unfounded(tmp_path: Path, passphrase: bytes, clock: Clock) -> Any:
-    registry = Registry.create(tmp_path / "new", passphrase, CONFIG, clock)
+    registry = Registry.create(tmp_path / "new", passphrase, engine.kept(CONFIG), clock)
     yield registry
     registry.close()
 
@@ -142,8 +142,7 @@ def test_an_officer_without_a_name(registry: Registry) -> None:
 
 
 def test_no_name_of_an_officer_in_clear(registry: Registry, newcomer: str) -> None:
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        states = b"".join(row[0] for row in c.execute("SELECT state FROM stored_events"))
+    states = b"".join(row[-1] for row in engine.rows(registry, "stored_events"))
     assert newcomer.encode() in b"".join(one.encode() for one in registry.log.streams_of(_officers()))
     for word in (staff(9).name, staff(9).identity.number):
         assert word.encode() not in states

@@ -9,6 +9,7 @@ from registry.errors import Forbidden
 from registry.permissions import RULES, Permission, Sight
 from registry.service import Registry
 from registry.terms import Role
+from tests import engine
 from tests.people import CHIEF, CITY, JINYUN, QINGTIAN, appoint, awarding, person, staff
 
 OVER = (CITY, QINGTIAN, JINYUN)
@@ -31,13 +32,12 @@ class Case(NamedTuple):
 @pytest.fixture(scope="module")
 def cast(made: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, list[Case]]]:
     """A registry with one officer for each role over each authority, and two holders."""
-    import shutil
 
     from registry.folder import Folder
 
     path, custody = made  # type: ignore[misc]
     folder = tmp_path_factory.mktemp("matrix") / "data"
-    shutil.copytree(path, folder)
+    engine.copy(path, folder)
     registry = Registry(Folder(folder), custody)
     cases = []
     for n, (role, over) in enumerate((role, over) for role in GRANTED for over in OVER):

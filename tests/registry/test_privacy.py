@@ -2,9 +2,7 @@
 
 import base64
 import logging
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from registry.service import Registry
 from registry.terms import IdentityKind
 from registry.titles.certificate import token_of
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.check_log import check_log
 from tests.people import (
     CHIEF,
@@ -132,6 +131,7 @@ def imported(registry: Registry, tmp_path: Path) -> None:
     assert registry.import_awards(path, authority=CITY, document=DOCUMENT, officer=CLERK).awarded == 1
 
 
+@pytest.mark.sqlite_file
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
 def test_no_personal_word_in_clear(
     registry: Registry, tmp_path: Path, capfd: Any, caplog: pytest.LogCaptureFixture, closed: bool
@@ -194,14 +194,15 @@ def test_the_blind_index_is_no_plain_hash(registry: Registry) -> None:
     import hashlib
 
     registry.award(awarding(person(71, NAME)), officer=CLERK)
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        [(index,)] = c.execute("SELECT key FROM claims WHERE scope='identity' AND stream LIKE 'holder-%'").fetchall()
+    wanted = "SELECT key FROM claims WHERE scope='identity' AND stream LIKE 'holder-%'"
+    [(index,)] = engine.asked(registry.folder, wanted)
     number = NUMBERS[NAME]
     for text in (number, f"resident_id||{number}", f"blind-index/1|resident_id||{number}"):
         for name in hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}:
             assert hashlib.new(name, text.encode()).hexdigest() != index
 
 
+@pytest.mark.sqlite_file
 def test_an_erased_person_is_gone_from_the_bytes(registry: Registry, tmp_path: Path) -> None:
     """Destroying the data key leaves no bytes of it in the file: secure_delete."""
     stream = registry.award(awarding(person(71, NAME), employer=EMPLOYER), officer=CLERK)

@@ -269,6 +269,7 @@ def test_a_register_of_an_older_program_is_made_again(registry: Registry, clock:
         assert c.execute("PRAGMA user_version").fetchone()[0] != 999
 
 
+@pytest.mark.sqlite_file
 def test_a_register_ahead_of_its_log_is_made_again(
     registry: Registry, clock: Clock, five: list[str], tmp_path: Any
 ) -> None:

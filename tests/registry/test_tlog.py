@@ -22,6 +22,7 @@ from registry.proof.kept import KeptCheckpoints
 from registry.proof.proofs import verify_consistency, verify_inclusion
 from registry.service import Registry
 from registry.titles.decisions import DecisionKind
+from tests import engine
 from tests.audit_life import damage
 from tests.check_log import stored_events
 from tests.people import CLERK, Clock, awarding, decided, deciding, found, person, settable
@@ -239,6 +240,7 @@ def frozen(registry: Registry) -> str:
     return reason
 
 
+@pytest.mark.sqlite_file
 def test_yesterday_s_folder_is_noticed_and_today_s_heals_it(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     """The revocation of today must not vanish with a copy of yesterday."""
     [title] = awarded(registry, 1)
@@ -256,6 +258,7 @@ def test_yesterday_s_folder_is_noticed_and_today_s_heals_it(registry: Registry, 
     healed.close()
 
 
+@pytest.mark.sqlite_file
 def test_only_the_database_of_yesterday(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -269,6 +272,7 @@ def test_only_the_database_of_yesterday(registry: Registry, clock: Clock, tmp_pa
     restored.close()
 
 
+@pytest.mark.sqlite_file
 def test_a_copy_that_went_its_own_way_is_a_fork(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -287,6 +291,7 @@ def test_a_copy_that_went_its_own_way_is_a_fork(registry: Registry, clock: Clock
     forked.close()
 
 
+@pytest.mark.sqlite_file
 def test_a_database_that_was_written_on_from_an_old_copy(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     """The log folder is the right one; the events behind it are others."""
     awarded(registry, 1)
@@ -322,6 +327,7 @@ def test_a_checkpoint_of_another_log_in_the_second_store(registry: Registry, sec
     assert "第二存储" in frozen(second)
 
 
+@pytest.mark.sqlite_file
 def test_what_is_lost_for_ever_is_followed_by_a_log_that_commits_to_it(
     registry: Registry, clock: Clock, tmp_path: Path
 ) -> None:
@@ -353,6 +359,7 @@ def test_what_is_lost_for_ever_is_followed_by_a_log_that_commits_to_it(
     again.close()
 
 
+@pytest.mark.sqlite_file
 def test_a_log_that_is_well_is_not_followed(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -422,6 +429,7 @@ def test_lost_tiles_are_made_again_from_the_events(registry: Registry, second: R
     assert said(second.tlog.published() or b"") == (len(entries := leaf_entries(second)), mth(entries))
 
 
+@pytest.mark.sqlite_file
 def test_a_changed_record_is_found_when_everything_is_read_again(registry: Registry, second: Registry) -> None:
     awarded(registry, *range(200))
     registry.tlog.sequence()
@@ -464,7 +472,7 @@ def test_an_expired_key_signs_no_checkpoint_and_the_next_one_does(registry: Regi
 def test_checkpoints_of_before_a_rotation_still_hold(tmp_path: Path, passphrase: bytes, clock: Clock) -> None:
     from tests.conftest import CONFIG
 
-    registry = Registry.create(tmp_path / "data", passphrase, CONFIG, clock)
+    registry = Registry.create(tmp_path / "data", passphrase, engine.kept(CONFIG), clock)
     found(registry)
     awarded(registry, 1)
     registry.tlog.sequence()

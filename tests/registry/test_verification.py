@@ -23,6 +23,7 @@ from registry.titles.certificate import token_of
 from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
 from registry.titles.token import AUTHORITY, NAME, payload
+from tests import engine
 from tests.check_log import check_log
 from tests.people import (
     CHIEF,
@@ -187,7 +188,7 @@ def test_a_token_cut_or_lengthened(registry: Registry, certificate: Certificate)
 
 def test_a_token_of_another_registry(tmp_path: Any, registry: Registry, clock: Clock, passphrase: bytes) -> None:
     """A genuine token of a registry with other keys is none of ours, even for the same person and title."""
-    other = Registry.create(tmp_path / "other", passphrase, registry.config, clock)
+    other = Registry.create(tmp_path / "other", passphrase, engine.kept(registry.config), clock)
     found(other)
     stream = other.award(awarding(person(1)), officer=CLERK)
     theirs = other.issue(stream, settable, officer=CLERK)
@@ -249,7 +250,7 @@ def test_a_signature_for_another_purpose(registry: Registry, certificate: Certif
 
 def test_a_key_rotated_by_another_process(tmp_path: Any, registry: Registry, clock: Clock, passphrase: bytes) -> None:
     """The open verifier knows the new key at once, and still the old one: a genuine token is never called forged."""
-    writer = Registry.create(tmp_path / "own", passphrase, registry.config, clock)
+    writer = Registry.create(tmp_path / "own", passphrase, engine.kept(registry.config), clock)
     found(writer)
     reader = Registry.open(tmp_path / "own", passphrase, clock)
     stream = writer.award(awarding(person(1)), officer=CLERK)

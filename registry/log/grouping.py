@@ -1,0 +1,196 @@
+"""Group commit: whoever comes first does the work of all who come meanwhile, and one wait for the disk serves them.
+
+Callers line up with their units of work. The first one leads: in its own thread it runs the bodies of the line one
+after another, each judged against what is committed; it appends what they recorded in one transaction, and only then
+wakes the others, each with its own result or error. Then the next in line leads. Nobody waits for company: one who is
+alone goes at once, and no thread runs in the background.
+
+A unit that does not fit beside another of its batch (a version, a claim, a right, a data key) runs once more, by
+itself, right after it: in one process nobody comes between then.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from eventsourcing.persistence import IntegrityError
+
+from registry.log.changes import Changes, Outcome, Overtaken
+from registry.log.recorder import LogRecorder
+from registry.log.unit import Unit
+
+T = TypeVar("T")
+
+MOST = 64  # units in one transaction; who comes later goes with the next
+
+
+class Turn(Generic[T]):
+    """One caller's unit of work, from lining up to its result."""
+
+    __slots__ = ("_error", "_result", "_run", "_told", "_wake", "done", "unit")
+
+    def __init__(self, run: Callable[[Sequence[Unit]], tuple[Unit, T]]) -> None:
+        self._run, self._wake = run, threading.Lock()
+        self._wake.acquire()
+        self.unit: Unit | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._told = self.done = False
+
+    def run(self, ahead: Sequence[Unit]) -> Changes | None:
+        """Run the body; return what is to be appended, None for nothing. Those ahead go before it, unless they fail."""
+        self._told = False
+        try:
+            self.unit, self._result = self._run(ahead)
+        except KeyboardInterrupt:  # meant for this thread, whoever's body it runs
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            self.settle(error)
+            return None
+        if self.unit._events:
+            return self.unit._changes()
+        self.settle(None)
+        return None
+
+    def settle(self, outcome: Outcome | BaseException | None) -> None:
+        """Say what became of it: nothing was recorded for a reason, or all is durable."""
+        self._error = outcome if isinstance(outcome, BaseException) else None
+        self._told = True
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether another writer was faster."""
+        return isinstance(self._error, IntegrityError)
+
+    def finish(self) -> None:
+        """Let the caller go; one of whom nothing is known goes to try again, which is safe: the same is no fact."""
+        if not self._told:
+            self.settle(Overtaken("whoever led the line was stopped"))
+        self.done = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the caller go on, to lead if it is not done."""
+        self._wake.release()
+
+    def wait(self) -> None:
+        """Sleep until woken."""
+        self._wake.acquire()
+
+    def result(self) -> T:
+        """What the body returned. Raise the reason if nothing was recorded."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+            return cast("T", self._result)
+        finally:
+            del error  # its traceback leads back here
+
+
+class Line:
+    """The line of those who want to write, within one process."""
+
+    def __init__(self, recorder: LogRecorder) -> None:
+        self._recorder = recorder
+        self._mutex = threading.Lock()
+        self._waiting: deque[Turn[Any]] = deque()
+        self._leader: Turn[Any] | None = None
+        self._leading = threading.local()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
+    def take(self, turn: Turn[T]) -> T:
+        """Return what the body returned, once what it recorded is durable.
+
+        Raise what the body raised, IntegrityError if another writer was faster, OperationalError or Unavailable if the
+        store did not take it; RuntimeError from within a body: there nothing else can be begun.
+        """
+        if getattr(self._leading, "now", False):
+            raise RuntimeError("a unit of work cannot begin another")
+        try:
+            if not self._line_up(turn):
+                turn.wait()
+            if not turn.done:
+                self._lead()
+        except BaseException:
+            self._leave(turn)
+            raise
+        finally:
+            self._hand_on(turn)
+        return turn.result()
+
+    def _line_up(self, turn: Turn[Any]) -> bool:
+        """Whether it leads at once."""
+        with self._mutex:
+            self._waiting.append(turn)
+            if self._leader is None:
+                self._leader = turn
+            return self._leader is turn
+
+    def _leave(self, turn: Turn[Any]) -> None:
+        with self._mutex:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+
+    def _hand_on(self, turn: Turn[Any]) -> None:
+        """Let the next one lead, if this one did."""
+        with self._mutex:
+            if self._leader is turn:
+                self._leader = self._waiting[0] if self._waiting else None
+                if self._leader is not None:
+                    self._leader.wake()
+
+    def _lead(self) -> None:
+        """Do everyone's work, the leader's first."""
+        batch: list[Turn[Any]] = []
+        self._leading.now = True
+        try:
+            self._append(self._gather(batch))
+        finally:
+            self._leading.now = False
+            for turn in batch:
+                turn.finish()
+
+    def _next(self, batch: list[Turn[Any]]) -> Turn[Any] | None:
+        with self._mutex:
+            if not self._waiting or len(batch) == MOST:
+                return None
+            batch.append(self._waiting[0])  # first in the one, then out of the other: nobody is ever in neither
+            return self._waiting.popleft()
+
+    def _gather(self, batch: list[Turn[Any]]) -> list[tuple[Turn[Any], Changes]]:
+        """Run the bodies of the line, also of those who come meanwhile; return what is to be appended for whom."""
+        wanted: list[tuple[Turn[Any], Changes]] = []
+        ahead: list[Unit] = []
+        while turn := self._next(batch):
+            changes = turn.run(ahead)
+            if changes is not None and turn.unit is not None:
+                wanted.append((turn, changes))
+                ahead.append(turn.unit)
+        return wanted
+
+    def _append(self, wanted: Sequence[tuple[Turn[Any], Changes]]) -> None:
+        if len(wanted) < 2:
+            for turn, changes in wanted:
+                self._append_one(turn, changes)
+            return
+        try:
+            outcomes = self._recorder.insert_batch([changes for _, changes in wanted])
+        except Exception as error:  # noqa: BLE001 - each caller gets it
+            outcomes = [error] * len(wanted)
+        for (turn, _), outcome in zip(wanted, outcomes, strict=True):
+            turn.settle(outcome)
+        for turn, _ in wanted:
+            if turn.overtaken and (again := turn.run(())) is not None:
+                self._append_one(turn, again)
+
+    def _append_one(self, turn: Turn[Any], changes: Changes) -> None:
+        try:
+            turn.settle(self._recorder.append(changes))
+        except Exception as error:  # noqa: BLE001 - its caller gets it
+            turn.settle(error)
