@@ -4,7 +4,6 @@ Sealed scans, whose key is gone; the names in the register; documents in the dat
 write-ahead logs of both databases, in which the destroyed key and the names could still be read.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -89,8 +88,6 @@ class Sweeping(msgspec.Struct, frozen=True):
                     path.unlink(missing_ok=True)
                 for forget in self.also:
                     forget(holder)
-            for path in _given_up(self.register.path):
-                path.unlink(missing_ok=True)
         except OSError as error:
             raise _not_swept(str(error.strerror)) from error
         if not (self.register.fold_in() and self.log.recorder.fold_in()):
@@ -112,24 +109,6 @@ class Sweeping(msgspec.Struct, frozen=True):
             if title is not None:
                 yield from (one.code for one in title.certificates)
                 yield from (f"{number.replace('|', '_', 1)}_v" for number in title.numbers)
-
-
-def _given_up(register: Path) -> Iterator[Path]:
-    """Registers that were being built by a process that is no more."""
-    for path in register.parent.glob(f"{register.stem}.*.new*"):
-        pid = path.name.split(".")[1]
-        if pid.isdecimal() and not _runs(int(pid)):
-            yield path
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _not_swept(why: str) -> Unavailable:

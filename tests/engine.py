@@ -146,9 +146,15 @@ def option() -> list[str]:
 
 def rows(registry: Registry, table: str) -> list[tuple[Any, ...]]:
     """All rows of a table of the log as they are stored, read by a connection of our own; events: position first."""
-    order = {"stored_events": "1", "claims": "1, 2", "data_keys": "1"}[table]
-    every = "rowid, *" if table == "stored_events" and not registry.config.database else "*"
-    return asked(registry.folder, f"SELECT {every} FROM {table} ORDER BY {order}")
+    if table == "stored_events":
+        return stored(registry.folder)
+    return asked(registry.folder, f"SELECT * FROM {table} ORDER BY 1, 2")
+
+
+def stored(folder: Folder) -> list[tuple[Any, ...]]:
+    """Every event of a data folder's log, position first."""
+    in_file = isinstance(folder.store, Path)
+    return asked(folder, f"SELECT {'rowid, *' if in_file else '*'} FROM stored_events ORDER BY 1")
 
 
 def events(folder: Folder) -> int:

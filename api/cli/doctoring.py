@@ -7,7 +7,6 @@ and every certificate.
 
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -23,6 +22,7 @@ from registry.audit import verify_live
 from registry.audit.findings import Code, Finding, Report
 from registry.errors import CorruptHistory, RegistryError
 from registry.folder import Folder
+from registry.log.engine import examined
 from registry.proof.comparing import REBUILD, RESTORE
 from registry.service import Registry
 from registry.terms import utc_now
@@ -64,7 +64,7 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Check]:
     folder = Folder(settings.data)
     yield _tried("Python", lambda: (sys.version.split()[0], ""))
     yield _tried("Data folder", lambda: _folder(folder))
-    needed = [_tried("Keys", lambda: _keys(folder, settings)), _tried("Store", lambda: _store(folder))]
+    needed = [_tried("Keys", lambda: _keys(folder, settings)), _tried("Store", lambda: examined(folder.store))]
     yield from needed
     yield _tried("Disk", lambda: _disk(settings))
     yield _tried("Fonts", lambda: _fonts(settings))
@@ -113,7 +113,7 @@ def _tried(name: str, look: Callable[[], tuple[str, str]]) -> Check:
         found, fix = look()
     except (RegistryError, KeysError) as error:
         return Check(name, "failed", error.message, error.fix)
-    except (OSError, sqlite3.DatabaseError) as error:
+    except OSError as error:
         return Check(name, "failed", str(error), "repair it, or restore it from a backup")
     return Check(name, "warning" if fix else "ok", found, fix)
 
@@ -142,17 +142,6 @@ def _keys(folder: Folder, settings: Settings) -> tuple[str, str]:
     ]
     fix = "; ".join(f"title-registry keys rotate {purpose.value.partition('/')[0]}" for purpose in soon)
     return f"{len(custody.keyring.records)} keys; signing until {min(one.not_after for one in current):%Y-%m-%d}", fix
-
-
-def _store(folder: Folder) -> tuple[str, str]:
-    connection = sqlite3.connect(f"file:{folder.log}?mode=ro", uri=True)
-    try:
-        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    finally:
-        connection.close()
-    if said != "ok":
-        raise sqlite3.DatabaseError(f"{folder.log}: {said}")
-    return f"{folder.log.name}, {folder.log.stat().st_size:,} bytes, whole", ""
 
 
 def _log(registry: Registry, report: Report | None) -> tuple[str, str]:

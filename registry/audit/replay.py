@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,23 +60,20 @@ def _counted(
 
 def stored_events(source: "Log | Registry | Path", *kinds: Kind[Any]) -> Iterator[Row]:
     """The stored events of all streams of these kinds, stream by stream."""
-    prefixes = tuple(f"{kind.prefix}-" for kind in kinds)
-    return (row for row in _by_stream(source) if row[1].startswith(prefixes))
-
-
-def _by_stream(source: "Log | Registry | Path") -> Iterator[Row]:
+    prefixes = tuple(sorted(f"{kind.prefix}-" for kind in kinds))
     if isinstance(source, Path):
-        return sorted_events(source)
+        return (row for row in sorted_events(source) if row[1].startswith(prefixes))
     log = source if isinstance(source, Log) else source.log
     log.require()
-    return log.recorder.rows_by_stream(log.head())
+    return chain.from_iterable(map(partial(log.recorder.rows_by_stream, log.head()), prefixes))
 
 
 def fold(kind: Kind[S], rows: Iterable[Row], known_at: KnownAt | None = None) -> S | None:
     """Fold one stream from its stored events, as known then; None if there was nothing by then."""
     state: S | None = None
+    evolve = kind.evolve
     for event in as_known(decoded(rows), known_at):
-        state = kind.evolve(state, event)
+        state = evolve(state, event)
     return state
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from registry.log.pgserver import checked, is_empty
+from registry.log.pgserver import checked, is_empty, safe
 from registry.log.postgres import PostgresRecorder
 from registry.log.recorder import LogRecorder
-from registry.log.sqlite import SqliteRecorder
+from registry.log.sqlite import SqliteRecorder, whole
 
 Place = Path | str
 """A file, or a postgresql:// address."""
@@ -20,6 +20,14 @@ def recorder_at(place: Place) -> LogRecorder:
     recorder = SqliteRecorder(place) if isinstance(place, Path) else PostgresRecorder(place)
     recorder.create_table()
     return recorder
+
+
+def examined(place: Place) -> tuple[str, str]:
+    """What the engine says of its file or its server, and what should be changed ("": nothing).
+
+    Raise Unavailable for a file that is damaged and a server that does not answer.
+    """
+    return whole(place) if isinstance(place, Path) else safe(place)
 
 
 def vacant(url: str) -> bool:

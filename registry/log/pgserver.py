@@ -29,6 +29,7 @@ KEY = "'stored_events'::regclass::oid::bigint"
 _SCHEMES = ("postgresql://", "postgres://")
 # A server that is gone must be noticed within seconds, not within TCP's hours.
 _PATIENCE = {
+    "client_encoding": "UTF8",
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -38,8 +39,10 @@ _PATIENCE = {
 _CREATING = 0x7469746C  # the lock of making the tables
 _SETTINGS = """
 SELECT set_config('lock_timeout', %s, false), set_config('role', %s, false),
+  set_config('default_transaction_isolation', 'read committed', false),
   set_config('application_name', left('title-registry ' || current_schema(), 63), false)
 """
+_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _TRUE = ("y", "yes", "t", "true", "on", "1")
 
 
@@ -98,6 +101,19 @@ def is_empty(url: str) -> bool:
             raise unreadable(error) from error
 
 
+def safe(url: str) -> tuple[str, str]:
+    """What server it is, and which of its settings may lose what was acknowledged. Raise Unavailable without one."""
+    shown = ", ".join(f"current_setting('{name}')" for name in ("server_version", *_DURABLE))
+    with connect(url, role="none") as c:
+        try:
+            version, *found = c.execute(f"SELECT {shown}").fetchall()[0]
+        except psycopg.Error as error:
+            raise unreadable(error) from error
+    lax = [f"{name} = {value}" for name, value in zip(_DURABLE, found, strict=True) if value in ("off", "local")]
+    fix = f"set on in the server, or what was acknowledged can be lost: {', '.join(lax)}" if lax else ""
+    return f"PostgreSQL {version}", fix
+
+
 def _version(c: Connection) -> int:
     there = c.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
     if not there or not there[0]:
@@ -111,8 +127,8 @@ def _create(c: Connection) -> int:
     if encoding != "UTF8":
         raise Unavailable(f"数据库的编码是 {encoding}，须为 UTF8", fix="用 UTF8 编码另建数据库")
     _create_role(c)
+    c.execute("SELECT pg_advisory_lock(%s)", (_CREATING,))  # before the transaction, which then sees what was made
     with c.transaction():
-        c.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATING,))
         if found := _version(c):
             return found
         schema = _schema(c)

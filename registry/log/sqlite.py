@@ -19,6 +19,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from registry.errors import Unavailable
 from registry.log.changes import MOVED, Changes, ClaimTaken, Outcome, Overtaken, independent, moved, together
 from registry.log.recorder import VERSION, LogRecorder
+from registry.log.scattered import SCATTERED
 
 SCHEMA_VERSION = 1
 BUSY_MS = 10_000
@@ -46,7 +47,12 @@ CREATE TEMP TABLE staged_events (
   PRIMARY KEY (originator_id, originator_version));
 CREATE TEMP TABLE staged_claims (
   scope TEXT NOT NULL, key TEXT NOT NULL, stream TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+CREATE TEMP TABLE staged_scattered (scope TEXT NOT NULL, key TEXT NOT NULL, stream TEXT NOT NULL);
 CREATE TEMP TABLE staged_keys (holder TEXT NOT NULL PRIMARY KEY, wrapped BLOB NOT NULL) WITHOUT ROWID;
+"""
+_CLAIM_STAGED = """
+INSERT INTO claims
+SELECT * FROM (SELECT * FROM staged_claims UNION ALL SELECT * FROM staged_scattered) ORDER BY scope, key
 """
 
 
@@ -182,7 +188,9 @@ class SqliteRecorder(LogRecorder):
                 "INSERT INTO staged_events VALUES (?,?,?,?)",
                 [(e.originator_id, e.originator_version, e.topic, e.state) for e in changes.events],
             )
-            c.executemany("INSERT INTO staged_claims VALUES (?,?,?)", changes.taken)
+            for table, scattered in (("staged_claims", False), ("staged_scattered", True)):
+                rows = [one for one in changes.taken if (one[0] in SCATTERED) is scattered]
+                c.executemany(f"INSERT INTO {table} VALUES (?,?,?)", rows)
             c.executemany("INSERT INTO staged_keys VALUES (?,?)", changes.data_keys)
             c.execute("COMMIT")
 
@@ -197,7 +205,7 @@ class SqliteRecorder(LogRecorder):
             count = c.execute("SELECT count(*) FROM staged_events").fetchone()[0]
             c.execute("INSERT INTO stored_events SELECT * FROM staged_events ORDER BY rowid")
             last = c.execute("SELECT last_insert_rowid()").fetchone()[0]
-            c.execute("INSERT INTO claims SELECT * FROM staged_claims ORDER BY scope, key")
+            c.execute(_CLAIM_STAGED)
             c.execute("INSERT INTO data_keys SELECT * FROM staged_keys ORDER BY holder")
             _require_unchanged(c, relied, None, rests)  # those that were laid by are in by now
         return range(last - count + 1, last + 1)
@@ -207,7 +215,7 @@ class SqliteRecorder(LogRecorder):
         c = self.connection
         if c.in_transaction:
             c.execute("ROLLBACK")
-        for table in ("staged_events", "staged_claims", "staged_keys"):
+        for table in ("staged_events", "staged_claims", "staged_scattered", "staged_keys"):
             c.execute(f"DROP TABLE IF EXISTS temp.{table}")
         self._local.staging = False
 
@@ -251,6 +259,18 @@ class _FileLead:
         if self.held():
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def whole(path: Path) -> tuple[str, str]:
+    """Let SQLite check its file. Raise Unavailable if it is damaged or not there."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
+            said = c.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(error) from error
+    if said != "ok":
+        raise Unavailable(f"{path}: {said}", fix="从备份恢复")
+    return f"{path.name}, {path.stat().st_size:,} bytes, whole", ""
 
 
 @cache

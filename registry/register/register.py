@@ -4,31 +4,29 @@ Every reading first catches up, so a reader sees what was recorded before it ask
 file and takes its place in one rename.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from registry.errors import Unavailable
-from registry.log.facts import Recorded
 from registry.log.log import Log
-from registry.log.mapper import unseal
 from registry.register import tables
+from registry.register.building import build
+from registry.register.files import RegisterFile, begin
+from registry.register.folding import added
 from registry.register.rows import NameRow, PaperRow, ProposalRow, TitleRow, title_row
-from registry.streams import kind_of
 from registry.terms import civil_date
 from registry.titles.state import TITLES
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-BATCH = 2_000
+BATCH = 10_000  # events
+FAR = 20_000  # events: if more are missing, and a third of all, building anew is faster
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,37 +55,19 @@ class Register:
 
     def __init__(self, path: Path, log: Log) -> None:
         self.path, self.log = path, log
-        self._local = threading.local()
+        self._file, self._local = RegisterFile(path), threading.local()
 
     # the file
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """This thread's connection; opened anew when a rebuild has taken the file's place."""
-        inode = self.path.stat().st_ino if self.path.exists() else None
+        """This thread's connection; opened anew when a rebuild has taken the file's place. Raise Unavailable."""
+        inode = self._file.inode()
         if inode is None or getattr(self._local, "inode", None) != inode:
             self.close()
-            self._local.connection = self._open()
-            self._local.inode = self.path.stat().st_ino
+            self._local.connection, self._local.inode = self._file.open()
         found: sqlite3.Connection = self._local.connection
         return found
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            c = _connect(self.path)
-            c.execute("BEGIN IMMEDIATE")
-            version = c.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                tables.create(c)
-                tables.index(c)
-            c.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise Unavailable(f"the register cannot be read: {error}", fix="title-registry register rebuild") from error
-        if version not in (0, tables.SCHEMA_VERSION):
-            c.close()
-            self.path.unlink()
-            return self._open()
-        return c
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -110,28 +90,37 @@ class Register:
     @property
     def position(self) -> int:
         """The log position up to which the register holds."""
-        return int(self.connection.execute("SELECT position FROM position").fetchone()[0])
+        return _position(self.connection)
 
     def catch_up(self) -> int:
-        """Take in whatever was recorded since, in batches, each in one transaction; return the position."""
+        """Take in whatever was recorded since; return the position. A register that is far behind is built anew."""
         self.log.require()
         while True:
             head, position = self.log.head(), self.position
             if position > head and position > self.log.recorder.newest():
-                return self.rebuild()  # an older log was put back: what it lost must not stay here
-            if position >= head:
+                self._renew(position)  # an older log was put back: what it lost must not stay here
+            elif position >= head:
                 return position
-            self._step(position, head)
+            elif head - position > max(FAR, head // 3):
+                self._renew(position)
+            else:
+                self._step(self.connection, position, head)
 
-    def _step(self, position: int, head: int) -> None:
+    def _renew(self, position: int) -> None:
+        with self._file.building():
+            if self.position == position:  # else another process has done it meanwhile
+                self._build(lambda _: None)
+
+    def _step(self, c: sqlite3.Connection, position: int, head: int) -> None:
         up_to = min(position + BATCH, head)
-        touched = dict.fromkeys(event.stream for event in self.log.events(position, up_to))
-        states = [(stream, self.log.load(kind_of(stream), stream)) for stream in touched]
-        c = self.connection
+        streams = {True: list[tuple[str, Any]](), False: list[tuple[str, Any]]()}
+        for (stream, state, _), new in added(self.log, position, up_to):
+            streams[new].append((stream, state))
         c.execute("BEGIN IMMEDIATE")
         try:
-            if c.execute("SELECT position FROM position").fetchone()[0] == position:
-                tables.write(c, states, replace=True)
+            if _position(c) == position:
+                tables.write(c, streams[True], replace=False)
+                tables.write(c, streams[False], replace=True)
                 c.execute("UPDATE position SET position=?", (up_to,))
             c.execute("COMMIT")
         except BaseException:
@@ -139,44 +128,23 @@ class Register:
             raise
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> int:
-        """Build the register anew from the log beside the live one, then switch; return the position."""
+        """Build the register anew from the log beside the live one, then switch; return the position.
+
+        Writers and readers go on meanwhile. Another rebuild, of whatever process, waits for this one.
+        """
         self.log.require()
-        beside = self.path.with_suffix(f".{os.getpid()}.new")
-        head = self.log.head()
-        c = _connect(beside, journal="OFF")
-        try:
-            tables.create(c)
-            c.execute("BEGIN")
-            for batch in _batches(self._states(head, progress)):
-                tables.write(c, batch, replace=False)
-            c.execute("UPDATE position SET position=?", (head,))
-            c.execute("COMMIT")
-            tables.index(c)
-        except BaseException:
-            c.close()
-            beside.unlink(missing_ok=True)
-            raise
-        c.close()
-        self.close()
-        for stale in (f"{self.path}-wal", f"{self.path}-shm"):
-            Path(stale).unlink(missing_ok=True)
-        beside.replace(self.path)
+        with self._file.building():
+            self._build(progress or (lambda _: None))
         return self.catch_up()
 
-    def _states(self, head: int, progress: Callable[[int], None] | None) -> Iterator[tuple[str, Any]]:
-        done = 0
-        for stream, events in self.log.streams(head):
-            yield stream, self._fold(stream, events)
-            done += len(events)
-            if progress:
-                progress(done)
-
-    def _fold(self, stream: str, events: list[Recorded[Any]]) -> Any:
-        kind, state = kind_of(stream), None
-        key_of = self.log.data_keys() if kind.prefix == "holder" else None
-        for event in events:
-            state = kind.evolve(state, unseal(event, key_of) if key_of else event)
-        return state
+    def _build(self, progress: Callable[[int], None]) -> None:
+        beside = self._file.beside
+        build(beside, self.log, self.log.head(), progress)
+        with closing(begin(beside)) as c:
+            while (position := _position(c)) < (head := self.log.head()):
+                self._step(c, position, head)  # what was recorded meanwhile
+        self.close()
+        self._file.switch()
 
     # asking
 
@@ -243,8 +211,8 @@ class Register:
         return row is not None
 
     def fold_in(self) -> bool:
-        """Leave the write-ahead log empty; False: somebody is reading an older state, so it must be done again."""
-        return not self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        """Leave nothing that was deleted in files beside. False: somebody reads or builds, so it must be done again."""
+        return self._file.clear() and not self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     def proposals(self) -> list[ProposalRow]:
         """Every open proposal, oldest first."""
@@ -277,21 +245,12 @@ class Register:
         return [_row(kind, row) for row in self.connection.execute(statement, values)]
 
 
-def _batches(states: Iterator[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
-    while batch := list(islice(states, BATCH)):
-        yield batch
+def _position(c: sqlite3.Connection) -> int:
+    return int(c.execute("SELECT position FROM position").fetchone()[0])
 
 
 def _row(kind: type[R], values: tuple[Any, ...]) -> R:
     return msgspec.convert(dict(zip(kind.__struct_fields__, values, strict=True)), kind, strict=False)
-
-
-def _connect(path: Path, journal: str = "WAL") -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=10, cached_statements=256)
-    connection.execute(f"PRAGMA journal_mode={journal}")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA secure_delete=ON")
-    return connection
 
 
 _IN_FORCE_FROM = "max(coalesce(status_from, ''), awarded_on)"  # before this day the status is another

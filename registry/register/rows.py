@@ -8,7 +8,6 @@ from datetime import date
 from functools import lru_cache
 
 import msgspec
-from pypinyin import Style, lazy_pinyin
 
 from registry.holders.holder import Holder
 from registry.paper.application import Application
@@ -16,7 +15,7 @@ from registry.terms import civil_date
 from registry.titles.state import Title
 
 
-class TitleRow(msgspec.Struct, frozen=True, kw_only=True):
+class TitleRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One title in the register. `status` is that on `as_of` (None: by the last decision), `status_from` its day."""
 
     title: str
@@ -41,7 +40,7 @@ class TitleRow(msgspec.Struct, frozen=True, kw_only=True):
     open_proposals: int
 
 
-class NameRow(msgspec.Struct, frozen=True):
+class NameRow(msgspec.Struct, frozen=True, gc=False):
     """One name of a holder, current or former, with its pinyin and initials for searching."""
 
     holder: str
@@ -51,7 +50,7 @@ class NameRow(msgspec.Struct, frozen=True):
     current: bool
 
 
-class ProposalRow(msgspec.Struct, frozen=True):
+class ProposalRow(msgspec.Struct, frozen=True, gc=False):
     """An open proposal, waiting for a second officer."""
 
     proposal: str
@@ -64,7 +63,7 @@ class ProposalRow(msgspec.Struct, frozen=True):
     digest: str
 
 
-class PaperRow(msgspec.Struct, frozen=True):
+class PaperRow(msgspec.Struct, frozen=True, gc=False):
     """An application to convert a paper certificate."""
 
     application: str
@@ -82,7 +81,6 @@ class PaperRow(msgspec.Struct, frozen=True):
 def title_row(title: Title, as_of: date | None = None) -> TitleRow:
     """The row of a title as it stands on a date."""
     status, _ = title.standing(as_of)
-    ruling = next((one for one in reversed(title.decisions) if as_of is None or one.fact.effective_on <= as_of), None)
     award, newest = title.award, title.certificate()
     return TitleRow(
         title=title.id,
@@ -91,15 +89,15 @@ def title_row(title: Title, as_of: date | None = None) -> TitleRow:
         authority=award.authority,
         series=award.series,
         specialty=award.specialty,
-        level=award.level,
+        level=str(award.level),  # the words alone: SQLite asks a long time what an enum is
         title_name=award.title_name,
-        obtained=award.obtained,
+        obtained=str(award.obtained),
         committee=award.committee,
         approval_document=award.approval_document,
         awarded_on=award.awarded_on.isoformat(),
         year=award.awarded_on.year,
-        status=status,
-        status_from=ruling.fact.effective_on.isoformat() if ruling else None,
+        status=str(status),
+        status_from=_ruling_from(title, as_of) if title.decisions else None,
         from_paper=title.paper is not None,
         certificate=newest.code if newest else None,
         version=newest.version if newest else 0,
@@ -108,13 +106,18 @@ def title_row(title: Title, as_of: date | None = None) -> TitleRow:
     )
 
 
+def _ruling_from(title: Title, as_of: date | None) -> str | None:
+    days = (one.fact.effective_on for one in reversed(title.decisions))
+    return next((day.isoformat() for day in days if as_of is None or day <= as_of), None)
+
+
 def proposal_rows(title: Title) -> list[ProposalRow]:
     """The open proposals of a title."""
     return [
         ProposalRow(
             one.fact.proposal,
             title.id,
-            one.fact.kind,
+            str(one.fact.kind),
             one.fact.effective_on.isoformat(),
             one.fact.document_no,
             one.proposed_by,
@@ -152,10 +155,12 @@ def name_rows(holder: Holder) -> list[NameRow]:
 
 def pinyin(name: str) -> tuple[str, str]:
     """The pinyin of a name without tones and blanks, and its initials; other letters in lower case."""
-    syllables = [_syllable(character) for character in name]
-    return "".join(syllables), "".join(one[:1] for one in syllables)
+    syllables = [*map(_syllable, name)]
+    return "".join(syllables), "".join([one[:1] for one in syllables])
 
 
 @lru_cache(maxsize=20_000)
 def _syllable(character: str) -> str:
+    from pypinyin import Style, lazy_pinyin  # 0.2 s and 45 MB, which whoever writes no names is spared
+
     return "".join(lazy_pinyin(character, style=Style.NORMAL)).lower().strip()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from registry.holders.holder import Holder
 from registry.paper.application import Application
@@ -28,19 +29,23 @@ TABLES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "proposals": (ProposalRow, "title"),
     "papers": (PaperRow, "application"),
 }
-_INDEXES = (
-    "CREATE UNIQUE INDEX titles_id ON titles(title)",
-    "CREATE INDEX titles_number ON titles(number)",
-    "CREATE INDEX titles_holder ON titles(holder)",
-    "CREATE INDEX titles_where ON titles(authority, year, series, level)",
-    "CREATE INDEX titles_open ON titles(title) WHERE certificate IS NULL AND status='valid'",
-    "CREATE INDEX names_holder ON names(holder)",
-    "CREATE INDEX names_name ON names(name)",
-    "CREATE INDEX names_pinyin ON names(pinyin)",
-    "CREATE INDEX names_initials ON names(initials)",
-    "CREATE INDEX proposals_title ON proposals(title)",
-    "CREATE UNIQUE INDEX papers_id ON papers(application)",
-)
+_INDEXES = {
+    "titles": {
+        "UNIQUE INDEX titles_id": "(title)",
+        "INDEX titles_number": "(number)",
+        "INDEX titles_holder": "(holder)",
+        "INDEX titles_where": "(authority, year, series, level)",
+        "INDEX titles_open": "(title) WHERE certificate IS NULL AND status='valid'",
+    },
+    "names": {
+        "INDEX names_holder": "(holder)",
+        "INDEX names_name": "(name)",
+        "INDEX names_pinyin": "(pinyin)",
+        "INDEX names_initials": "(initials)",
+    },
+    "proposals": {"INDEX proposals_title": "(title)"},
+    "papers": {"UNIQUE INDEX papers_id": "(application)"},
+}
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -52,20 +57,20 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def index(connection: sqlite3.Connection) -> None:
-    """Create the indexes."""
-    for statement in _INDEXES:
-        connection.execute(statement)
+def index(connection: sqlite3.Connection, table: str, schema: str = "main") -> None:
+    """Create the indexes of a table in the main or an attached database."""
+    for what, columns in _INDEXES[table].items():
+        connection.execute(f"CREATE {what.replace('INDEX ', f'INDEX {schema}.')} ON {table}{columns}")
 
 
-def rows_of(state: Any) -> dict[str, list[msgspec.Struct]]:
+def rows_of(state: Any) -> dict[str, list[Any]]:
     """The rows that a folded state has in each of its tables; the same for live, rebuild and replay."""
     return _ROWS[type(state)](state) if type(state) in _ROWS else {}
 
 
-_ROWS: dict[type, Callable[[Any], dict[str, list[msgspec.Struct]]]] = {
-    Title: lambda title: {"titles": [title_row(title)], "proposals": [*proposal_rows(title)]},
-    Holder: lambda holder: {"names": [*name_rows(holder)]},
+_ROWS: dict[type, Callable[[Any], dict[str, list[Any]]]] = {
+    Title: lambda title: {"titles": [title_row(title)], "proposals": proposal_rows(title)},
+    Holder: lambda holder: {"names": name_rows(holder)},
     Application: lambda application: {"papers": [paper_row(application)]},
 }
 
@@ -77,8 +82,13 @@ def write(connection: sqlite3.Connection, states: Iterable[tuple[str, Any]], *, 
         for table, rows in rows_of(state).items():
             if replace:
                 connection.execute(f"DELETE FROM {table} WHERE {TABLES[table][1]}=?", (stream,))
-            bulk[table] += [msgspec.structs.astuple(row) for row in rows]
+            bulk[table] += map(astuple, rows)
     for table, values in bulk.items():
         if values:
-            marks = ",".join("?" * len(values[0]))
-            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+            connection.executemany(_INSERT[table], values)
+
+
+_INSERT = {
+    table: f"INSERT INTO {table} VALUES ({','.join('?' * len(row.__struct_fields__))})"
+    for table, (row, _) in TABLES.items()
+}

@@ -485,6 +485,7 @@ def yesterday(tmp_path: Path) -> Iterator[tuple[Site, Any, Registry]]:
     registry.close()
 
 
+@pytest.mark.sqlite_file
 def test_from_a_frozen_log_comes_no_verdict_and_it_says_what_to_do(yesterday: tuple[Site, Any, Registry]) -> None:
     site, certificate, _ = yesterday
     for code in (certificate.code, UNKNOWN, "x"):
@@ -510,6 +511,7 @@ def test_from_a_frozen_log_comes_no_verdict_and_it_says_what_to_do(yesterday: tu
     assert site.get("/healthz").status_code == 200
 
 
+@pytest.mark.sqlite_file
 def test_what_was_published_stays_readable_and_nothing_is_signed(yesterday: tuple[Site, Any, Registry]) -> None:
     site, _, registry = yesterday
     said = read(site)
@@ -522,6 +524,7 @@ def test_what_was_published_stays_readable_and_nothing_is_signed(yesterday: tupl
     assert read(site) == said
 
 
+@pytest.mark.sqlite_file
 def test_the_right_copy_put_back_heals_without_a_word(yesterday: tuple[Site, Any, Registry]) -> None:
     site, certificate, registry = yesterday
     site.stop()

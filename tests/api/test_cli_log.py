@@ -12,14 +12,15 @@ from typing import Any
 import cbor2
 import pytest
 
+from registry.folder import Folder
+from tests import engine
 from tests.api.conftest import LIST, NUMBERS, Cli
 from tests.lists import csv_file, good, table
 
 
 def tree_of(cli: Cli) -> list[bytes]:
     """The leaf hashes of everything that is stored, by the words of registry/proof/leaf.py."""
-    with closing(sqlite3.connect(cli.folder / "data" / "registry.db")) as store:
-        rows = store.execute("SELECT rowid, * FROM stored_events ORDER BY rowid").fetchall()
+    rows = engine.stored(Folder(cli.folder / "data"))
     leaves = [
         ["leaf/1", position, stream, version, name, json.loads(state)["recorded_at"], hashlib.sha256(state).digest()]
         for position, stream, version, name, state in rows
@@ -297,6 +298,7 @@ def test_a_frozen_log_answers_nothing_and_says_why(frozen: Cli, command: tuple[s
     assert "title-registry restore" in frozen(*command).stderr
 
 
+@pytest.mark.sqlite_file
 def test_a_frozen_log_can_be_looked_at(frozen: Cli) -> None:
     shown = frozen("log", "status", "-o", "json")
     found: dict[str, Any] = json.loads(shown.stdout)
@@ -317,6 +319,7 @@ def test_a_second_store_that_is_broken_freezes_too(cli: Cli) -> None:
     assert (shown.exit_code, json.loads(shown.stdout)["outside_size"]) == (1, None)
 
 
+@pytest.mark.sqlite_file
 def test_another_log_may_follow_only_a_frozen_one_and_commits_to_it(frozen: Cli) -> None:
     frozen.usage("log", "succeed", says="--reason")
     frozen.refused("log", "succeed", "--reason", " ", code="bad-input")

@@ -125,6 +125,7 @@ def test_the_register_can_be_thrown_away_and_built_again(cli: Cli) -> None:
     assert cli.data("titles", "list") == before
 
 
+@pytest.mark.sqlite_file
 def test_settings_are_shown_and_a_broken_file_is_named(cli: Cli) -> None:
     shown = cli.data("config", "check", TITLE_REGISTRY_PORT="9000")
     assert (shown["process"]["port"], shown["data"]["sample"]) == (9000, True)
@@ -133,6 +134,7 @@ def test_settings_are_shown_and_a_broken_file_is_named(cli: Cli) -> None:
     cli.refused("config", "check", code="unavailable", says="config.json 不能读取")
 
 
+@pytest.mark.sqlite_file
 def test_a_healthy_registry(cli: Cli) -> None:
     assert {one["outcome"] for one in cli.data("doctor")} == {"ok"}
     assert "All is well" in cli.ok("doctor").stderr

@@ -426,6 +426,7 @@ def assert_no_verdict(site: Site, one: str) -> None:
         assert_private(response)
 
 
+@pytest.mark.sqlite_file
 def test_a_log_that_cannot_be_read_is_no_verdict(cabinet: Cabinet, tmp_path: Path) -> None:
     data = copied(cabinet.registry.folder.path, tmp_path / "data")
     with closing(sqlite3.connect(data / "registry.db")) as database:
@@ -445,6 +446,7 @@ def test_a_log_that_cannot_be_read_is_no_verdict(cabinet: Cabinet, tmp_path: Pat
         assert site.get("/healthz").status_code == 200, "the process itself runs"
 
 
+@pytest.mark.sqlite_file
 def test_one_damaged_record_takes_no_other_with_it(cabinet: Cabinet, tmp_path: Path) -> None:
     data = copied(cabinet.registry.folder.path, tmp_path / "data")
     event, key = cabinet.stream(cabinet.other), cabinet.registry.title(cabinet.stream(cabinet.fresh[2])).holder

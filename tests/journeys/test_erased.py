@@ -159,6 +159,7 @@ def site(story: Story) -> Iterator[Site]:
         yield served
 
 
+@pytest.mark.sqlite_file
 def test_nothing_is_left_of_the_person(story: Story, site: Site) -> None:
     registry, folder = story.registry, story.registry.folder.path
     first, newest = registry.title(story.title).certificates

@@ -3,11 +3,13 @@
 import base64
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from registry.errors import HolderConflict, ListRefused, RegistryError
@@ -19,16 +21,19 @@ from registry.titles.certificate import token_of
 from registry.titles.events import DecisionKind
 from tests import engine
 from tests.check_log import check_log
+from tests.conftest import CONFIG
 from tests.people import (
     CHIEF,
     CITY,
     CLERK,
     DOCUMENT,
+    Clock,
     awarding,
     correcting,
     decided,
     deciding,
     fifteen,
+    found,
     identity_number,
     paper_of_1998,
     person,
@@ -151,6 +156,23 @@ def test_no_personal_word_in_clear(
     assert not {name: words for name, words in found.items() if words}
     out, err = capfd.readouterr()
     assert not leaks((out + err + caplog.text).encode())
+
+
+def test_no_personal_word_in_the_files_of_a_server(tmp_path: Path, passphrase: bytes, clock: Clock) -> None:
+    """Tables, indexes and the write-ahead log of a PostgreSQL that keeps the log; what is no secret is found there."""
+    server = engine.Server()
+    try:
+        config = msgspec.structs.replace(CONFIG, database=server.url("life"))
+        with closing(Registry.create(tmp_path / "data", passphrase, config, clock)) as registry:
+            found(registry)
+            whole_life(registry, tmp_path)
+        with psycopg.connect(server.url(), autocommit=True) as c:
+            c.execute("CHECKPOINT")
+        files = [path.read_bytes() for path in server.data.rglob("*") if path.is_file()]
+        assert sum(b"title-awarded/1" in data for data in files) > 1
+        assert not [words for data in files if (words := leaks(data))]
+    finally:
+        server.remove()
 
 
 def test_the_register_has_names_and_no_numbers(registry: Registry, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Registries that keep their log in PostgreSQL, whatever engine the other tests of this run use."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import psycopg
+
+from registry.folder import Config, Folder
+from registry.log.pgserver import create
+from registry.service import Registry
+from tests.engine import schema_of
+from tests.people import Clock, found
+
+_names = count(1)
+
+
+@contextmanager
+def registry_at(url: str, folder: Path, passphrase: bytes, clock: Clock) -> Iterator[Registry]:
+    """A founded registry in a new folder, its log at that address."""
+    path = folder / f"there-{next(_names)}"
+    registry = Registry.create(path, passphrase, Config(base_url="https://zc.example.cn", database=url), clock)
+    try:
+        found(registry)
+        yield registry
+    finally:
+        registry.close()
+
+
+@contextmanager
+def another(first: Registry, url: str, folder: Path, clock: Clock) -> Iterator[Registry]:
+    """A copy of a registry that is closed, its log at another address on the same server: quicker than a new one."""
+    path = Path(shutil.copytree(first.folder.path, folder / f"there-{next(_names)}"))
+    create(url)
+    with psycopg.connect(url) as c:
+        for table in ("stored_events", "claims", "data_keys"):
+            c.execute(f"INSERT INTO {table} SELECT * FROM {schema_of(first.config.database)}.{table}".encode())
+    config = msgspec.structs.replace(first.config, database=url)
+    Folder(path).config.write_bytes(msgspec.json.encode(config))
+    registry = Registry(Folder(path), first.custody, clock)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+def sessions(registry: Registry, waiting: str = "%") -> list[int]:
+    """The server processes that work for a registry, or those of them that wait for such a thing."""
+    asked = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'title-registry ' || current_schema()"
+        " AND pid <> pg_backend_pid() AND coalesce(wait_event, '') LIKE %s ORDER BY backend_start"
+    )
+    with psycopg.connect(registry.config.database) as c:
+        return [row[0] for row in c.execute(asked, (waiting,))]
+
+
+def end(registry: Registry, pid: int) -> None:
+    """End a server process, if it is still there; wait for nothing."""
+    with psycopg.connect(registry.config.database, autocommit=True) as c:
+        c.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+def kill(registry: Registry, pids: Sequence[int]) -> None:
+    """End server processes, as a fail-over or an administrator does, and wait until they are gone."""
+    with psycopg.connect(registry.config.database, autocommit=True) as c:
+        for pid in pids:
+            assert c.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,)).fetchone() == (True,)
