@@ -31,6 +31,7 @@ class Authorising:
 
     def __init__(self, log: Log, catalogue: Catalogue) -> None:
         self.log, self.catalogue = log, catalogue
+        self._above = {one.code: one.parent for one in catalogue.authorities}
 
     def standing(self, actor: str) -> Standing:
         """What someone may do now; nobody we know has no role."""
@@ -65,9 +66,8 @@ class Authorising:
     def covers(self, over: str, authority: str) -> bool:
         """Whether one authority is the other or stands above it (隶属)."""
         code: str | None = authority
-        known = {one.code: one.parent for one in self.catalogue.authorities}
         while code is not None and code != over:
-            code = known.get(code)
+            code = self._above.get(code)
         return code == over
 
     def require_other_person(self, actor: str, holder: Holder | None) -> None:

@@ -139,6 +139,7 @@ _BY_PERMISSION: Final[Mapping[Permission, tuple[str, ...]]] = {
         doctor
         backup
         restore
+        move
         bench
         audit export
         audit verify

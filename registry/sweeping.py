@@ -69,6 +69,7 @@ class Sweeping(msgspec.Struct, frozen=True):
         left = [name for holder in self.erased() for name in self.left(holder)]
         here = self.folder.path.resolve()
         kept = sorted(path.name for path in here.parent.glob(f"{here.name}.before-restore-*"))
+        kept += sorted(path.name for path in here.glob(f"{self.folder.log.name}.before-move-*"))
         return Examined(self.sweep_all(), left, kept)
 
     def sweep_files(self) -> int:

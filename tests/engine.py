@@ -153,7 +153,7 @@ def rows(registry: Registry, table: str) -> list[tuple[Any, ...]]:
 
 def stored(folder: Folder) -> list[tuple[Any, ...]]:
     """Every event of a data folder's log, position first."""
-    in_file = isinstance(folder.store, Path)
+    in_file = not folder.config.exists() or isinstance(folder.store, Path)
     return asked(folder, f"SELECT {'rowid, *' if in_file else '*'} FROM stored_events ORDER BY 1")
 
 

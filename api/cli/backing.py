@@ -47,12 +47,20 @@ def backup(
 def restore_backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `backup` wrote.")],
+    database: Annotated[
+        str,
+        option(
+            "--database",
+            metavar="URL",
+            help="An empty store for the log, postgresql://SERVER/DATABASE; default: the data folder's own file.",
+        ),
+    ] = "",
     dry_run: DryRun = False,
 ) -> None:
     """Put a backup in the place of the data folder, in one step; the folder that is there is kept under another name.
 
-    Stop the service first. A copy that does not reach the last signed checkpoint is put in place, too, but answers
-    "unavailable" and signs nothing, and the exit status is 1.
+    Stop the service first. A backup of either engine restores into either. A copy that does not reach the last signed
+    checkpoint is put in place, too, but answers "unavailable" and signs nothing, and the exit status is 1.
     """
     session = session_of(ctx)
     settings = session.settings
@@ -62,11 +70,13 @@ def restore_backup(
         settings.read_passphrase(),
         now=utc_now(),
         checkpoints=settings.checkpoints,
+        database=database,
         dry_run=dry_run,
     )
     outside = done.outside
     item: dict[str, Any] = {
         "data": str(settings.data),
+        "database": database or None,
         **_item(done.manifest),
         "kept": str(done.kept) if done.kept else None,
         "outside": {"path": str(outside.path), "size": outside.checkpoint.size, "at": outside.at.isoformat()}
@@ -76,8 +86,15 @@ def restore_backup(
         "frozen": done.frozen.message if done.frozen else None,
         "dry_run": dry_run,
     }
-    facts = {"Data folder": settings.data, **_facts(done.manifest), "Kept": done.kept, **_outside(done)}
+    facts = {
+        "Data folder": settings.data,
+        "Log": database,
+        **_facts(done.manifest),
+        "Kept": done.kept,
+        **_outside(done),
+    }
     show(session.output, item, particulars(facts))
+    _say_where_it_was(done.manifest.database, database)
     _say_how_it_stands(done, dry_run=dry_run)
 
 
@@ -116,6 +133,13 @@ def _outside(done: Restored) -> dict[str, object]:
     }
 
 
+def _say_where_it_was(before: str, now: str) -> None:
+    if before and not now:
+        say(
+            f"The log was at {before}; it is in the file registry.db now. To go on there: title-registry move --to URL."
+        )
+
+
 def _missing(done: Restored) -> int:
     """How many signed events the copy does not have."""
     return max(0, done.outside.checkpoint.size - done.manifest.head) if done.outside else 0
@@ -134,7 +158,7 @@ def _say_how_it_stands(done: Restored, *, dry_run: bool) -> None:
     if done.outside is None:
         say(
             "No signed checkpoint was found outside the data folder, so nobody can tell whether this is the newest"
-            " copy. Put the file from the old machine in its place (docs/operations.md), and run title-registry doctor."
+            " copy. Put the file from the old machine in its place (docs/recovery.md), and run title-registry doctor."
         )
     if not dry_run:
         say("Next: title-registry register rebuild; title-registry doctor; then start the service.")

@@ -1,9 +1,9 @@
 """The file of a backup: a plain tar, which any tar program opens, with a manifest of all its members at its end.
 
-    registry.db                 events, claims and data keys, as of one moment
+    registry.db                 events, claims and data keys, as of one moment; of PostgreSQL too, as rows of a file
     log/checkpoint, checkpoints the newest signed checkpoint, and every one published; log/policy for witnesses; log/2/
                                 the same of a log that follows the first, with what it follows (predecessor)
-    config.json, keys/…         settings; the keys as they lie, under the passphrase
+    config.json, keys/…         settings, with the log in the file above; the keys as they lie, under the passphrase
     evidence/…                  scans, sealed
     answers/…, looks/…          the answers given and the looks taken, month by month
     accounts.db, oidc.json      who can sign in, as hashes; the providers, without their secrets
@@ -59,7 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `head` is the position of the newest event; `checkpoint` the size of the newest signed tree, 0 before the first.
     `expires_at` is when it must be gone, for the sake of who was erased since; None: written before there was such a
-    time, and then it is 90 days.
+    time, and then it is 90 days. `database` is the address where the log was, empty for a file; nobody reads it but to
+    tell it.
     """
 
     schema: str = SCHEMA
@@ -69,6 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: int
     files: list[Member]
     expires_at: datetime | None = None
+    database: str = ""
 
     @property
     def expiry(self) -> datetime:

@@ -28,7 +28,7 @@ from registry.log.mapper import decode
 from registry.paper.application import PaperSubmitted
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.comparing import forked, older_copy
-from registry.proof.leaves import generation_of
+from registry.proof.leaves import Events, generation_of
 from registry.proof.published import PublishedLog
 from registry.proof.signers import open_by, origin_of
 from registry.proof.tree import RightEdge, leaf_hash
@@ -51,7 +51,7 @@ def examine(copy: Folder, passphrase: bytes, evidence: Collection[str]) -> Conte
     keyring = _check_keys(copy.keys, passphrase)  # (2)
     _check_store(copy.log)  # (3)
     with closing(Log(copy.log, None)) as log:
-        tlog = published_in(copy, log, keyring, copy.beside)
+        tlog = published_in(copy, log.recorder, keyring, copy.beside)
         keys = tlog.keys()
         sizes = retrace(tlog, (open_by(note, keys) for note in tlog.checkpoints()))
         signed = max(sizes, default=0)  # (4)
@@ -59,10 +59,10 @@ def examine(copy: Folder, passphrase: bytes, evidence: Collection[str]) -> Conte
         return Contents(log.head(), signed)
 
 
-def published_in(copy: Folder, log: Log, keyring: Keyring, checkpoints: Path) -> PublishedLog:
-    """The transparency log of a copy, the present one if others came before it."""
+def published_in(copy: Folder, events: Events, keyring: Keyring, checkpoints: Path) -> PublishedLog:
+    """The transparency log of a copy over those events, the present one if others came before it."""
     origin, outside = origin_of(copy.read_config().base_url), copy.outside(checkpoints)
-    return PublishedLog(copy.tree, origin, log.recorder, lambda: keyring, outside, generation_of(copy.tree))
+    return PublishedLog(copy.tree, origin, events, lambda: keyring, outside, generation_of(copy.tree))
 
 
 def retrace(tlog: PublishedLog, signed: Iterable[Checkpoint]) -> Iterator[int]:

@@ -5,17 +5,16 @@
 (3) unpacked beside the data folder, on the same file system, and checked as a backup is when it is taken
 (4) compared with the last signed checkpoint outside the data folder; the copy is put in place all the same, since a
     frozen registry answers "unavailable" and never "valid", and the newer events may be nowhere else
-(5) the two folders change places in one step of the kernel; the old one is kept under a name that tells when
+(5) for PostgreSQL the log is copied into an empty store, compared, and proven to have the same tree
+(6) the two folders change places in one step of the kernel; the old one is kept under a name that tells when
 """
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +24,13 @@ from keys.files import sync_folder, write_private
 from keys.keyring import Keyring
 from registry.backup.archive import Manifest, read_archive
 from registry.backup.contents import examine, published_in, why_frozen
+from registry.backup.holding import alone, own_like, set_database
+from registry.backup.transfer import transfer
 from registry.errors import BadInput, LogFrozen, Refused, Unavailable
 from registry.folder import Folder
+from registry.log.copying import events_at, held
 from registry.log.log import Log
+from registry.log.pgserver import checked
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.kept import size_of
 from registry.proof.published import PublishedLog
@@ -64,22 +67,25 @@ def restore(
     *,
     now: datetime,
     checkpoints: Path | None = None,
+    database: str = "",
     dry_run: bool = False,
 ) -> Restored:
     """Put the backup in the place of the data folder `data`, which may be missing or empty. Nothing is ever deleted.
 
+    Its log comes into the folder's own file, or into the empty store at `database`, a postgresql:// address.
     `checkpoints` is the folder with the last signed checkpoints, if it is not the one beside the data folder. A dry run
     checks everything and leaves all as it is.
 
-    Raise BadInput for anything but a whole backup, Refused if another registry is there, a process works on it, or it
-    is past its time and not the newest state; CorruptHistory, LogFrozen or keys.errors.KeysError if what is in it does
-    not fit together or does not open with this
-    passphrase. The data folder is as it was then.
+    Raise BadInput for anything but a whole backup, Refused if another registry is there, a process works on it, it is
+    past its time and not the newest state, or the store at `database` is not empty; CorruptHistory, LogFrozen or
+    keys.errors.KeysError if what is in it does not fit together or does not open with this passphrase, Unavailable for
+    a server that cannot be used. The data folder is as it was then.
     """
     data = data.absolute() if not data.is_symlink() else data.resolve()
+    database = database and checked(database)
     manifest = read_archive(archive)  # (1)
     _check_place(data, manifest)
-    with _alone(data), TemporaryDirectory(prefix=f".{data.name}.restore-", dir=data.parent) as draft:  # (2)
+    with _alone(data, database), TemporaryDirectory(prefix=f".{data.name}.restore-", dir=data.parent) as draft:  # (2)
         copy = Folder(Path(draft, "data"))
         _unpack(archive, copy, manifest)
         _check_contents(copy, passphrase, manifest)  # (3)
@@ -87,7 +93,9 @@ def restore(
         _check_age(manifest, outside, frozen, now)
         if frozen is None:
             _complete(copy, passphrase)
-        kept = None if dry_run else _swap(copy, data, now)  # (5)
+        if database:
+            _to_server(copy, database, dry_run=dry_run)  # (5)
+        kept = None if dry_run else _swap(copy, data, now)  # (6)
     return Restored(manifest, kept, outside, frozen)
 
 
@@ -107,44 +115,30 @@ def _check_place(data: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Keep other restores and services away, and refuse while any process has the store open."""
-    if not data.exists():
+def _alone(data: Path, database: str) -> Iterator[None]:
+    """Keep everybody away from the folder and the log in force; a server that is lost keeps nobody back."""
+    with ExitStack() as stack:
+        stack.enter_context(alone(data))
+        present = _database_of(data)
+        if present not in ("", database):
+            with suppress(Unavailable):
+                stack.enter_context(held(present, in_force=True))
         yield
-        return
-    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _database_of(data: Path) -> str:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _check_unused(data / "registry.db")
-        yield
-    except BlockingIOError:
-        raise _in_use(data) from None
-    finally:
-        os.close(descriptor)
-
-
-def _check_unused(store: Path) -> None:
-    """A store in exclusive mode cannot be read while another connection is open, however idle that one is."""
-    if not store.exists():
-        return
-    try:
-        with closing(sqlite3.connect(store, timeout=0)) as c:
-            c.execute("PRAGMA locking_mode=EXCLUSIVE")
-            c.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise _in_use(store.parent) from error
-        # damaged: that is what a restore is for
-
-
-def _in_use(data: Path) -> Refused:
-    return Refused(f"有程序正在使用 {data}", fix="先停止服务和其他命令（systemctl stop title-registry），再恢复")
+        return Folder(data).read_config().database
+    except Unavailable:
+        return ""
 
 
 def _unpack(archive: Path, copy: Folder, manifest: Manifest) -> None:
     copy.path.mkdir(mode=0o700)
     if read_archive(archive, copy.path) != manifest:
         raise Unavailable("备份文件在恢复时被改动", fix="换用另一份备份，恢复时不要写它")
+    if copy.read_config().database:
+        set_database(copy, "")  # nothing below may touch a server that the settings name
 
 
 def _check_contents(copy: Folder, passphrase: bytes, manifest: Manifest) -> None:
@@ -157,7 +151,7 @@ def _check_contents(copy: Folder, passphrase: bytes, manifest: Manifest) -> None
 def _compare(copy: Folder, checkpoints: Path) -> tuple[Outside | None, LogFrozen | None]:
     """The last checkpoint outside, and why the copy cannot be gone on with. One that it reaches becomes part of it."""
     with closing(Log(copy.log, None)) as log:
-        tlog = published_in(copy, log, Keyring.load(copy.keys / "keys.json"), checkpoints)
+        tlog = published_in(copy, log.recorder, Keyring.load(copy.keys / "keys.json"), checkpoints)
         place = tlog.outside
         try:
             checkpoint = tlog.outside_checkpoint()
@@ -200,8 +194,21 @@ def _complete(copy: Folder, passphrase: bytes) -> None:
         registry.close()
 
 
+def _to_server(copy: Folder, database: str, *, dry_run: bool) -> None:
+    if dry_run and not events_at(database):
+        return
+    keyring = Keyring.load(copy.keys / "keys.json")
+    with held(copy.log, in_force=True) as source, held(database) as target:
+        transfer(copy, keyring, source, target)
+        if dry_run:
+            return
+        target.commit()
+    copy.log.unlink()
+    set_database(copy, database)
+
+
 def _swap(copy: Folder, data: Path, now: datetime) -> Path | None:
-    _own_like(copy.path, data if data.exists() else data.parent)
+    own_like(copy.path, data if data.exists() else data.parent)
     if not data.exists() or not any(data.iterdir()):
         copy.path.rename(data)
         sync_folder(data.parent)
@@ -218,15 +225,6 @@ def _swap(copy: Folder, data: Path, now: datetime) -> Path | None:
         raise
     sync_folder(data.parent)
     return kept
-
-
-def _own_like(path: Path, model: Path) -> None:
-    """Restored by root, the files belong to whom the folder belonged: the service must be able to open them."""
-    if os.geteuid() != 0:
-        return
-    owner = model.stat()
-    for one in (path, *path.rglob("*")):
-        os.chown(one, owner.st_uid, owner.st_gid)
 
 
 def _free_name(data: Path, now: datetime) -> Path:

@@ -1,7 +1,7 @@
 """Take a backup while the registry works: nobody waits for it, and what it says is in it has been looked at.
 
-(1) the store is copied as of one moment, by SQLite's online backup, not by VACUUM: that may number rows anew, and a
-    row's number is the position of its event
+(1) the store is copied as of one moment: a file by SQLite's online backup, not by VACUUM, which may number rows anew,
+    and a row's number is the position of its event; of PostgreSQL the rows, in one snapshot, into such a file
 (2) the checkpoints that the copied store reaches; a newer one would make a whole copy look like an old one
 (3) the keys: a certificate in the store is never newer than they are; the key ring first, whose files are all there
 (4) scans, which are on the disk before an application names them
@@ -21,8 +21,11 @@ from tempfile import TemporaryDirectory
 from keys.files import sync_folder
 from registry.backup.archive import Manifest, Member, Source, read_archive, write_archive
 from registry.backup.contents import examine
+from registry.backup.holding import set_database
 from registry.errors import CorruptHistory, Refused, Unavailable
 from registry.folder import Folder
+from registry.log.copying import as_of_now, held
+from registry.log.copying import copy as copy_rows
 from registry.proof.kept import KeptCheckpoints, size_of
 from registry.proof.leaves import PREDECESSOR, folder_of, generation_of
 
@@ -54,6 +57,7 @@ def back_up(folder: Folder, target: Path, passphrase: bytes, *, now: datetime, r
                 checkpoint=contents.checkpoint,
                 files=files,
                 expires_at=now + timedelta(days=copy.read_config().keep_backups),
+                database=folder.read_config().database,
             )
 
         archive = Path(draft, "archive")
@@ -78,16 +82,28 @@ def _copy(folder: Folder, path: Path) -> Folder:
     copy = Folder(path)
     for one in (path, copy.keys, copy.tree):
         one.mkdir(mode=0o700)
-    _copy_store(folder.log, copy.log)  # (1)
+    _copy_log(folder, copy)  # (1)
     _copy_checkpoints(folder, copy, _head(copy.log))  # (2)
     names = ["keys.json", *sorted(file.name for file in _files(folder.keys) if file.name != "keys.json")]
     for name in names:  # (3)
         _copy_file(folder.keys / name, copy.keys / name)
     _copy_file(folder.config, copy.config)
+    if copy.read_config().database:
+        set_database(copy, "")  # its log is in the file beside it
     doors = [file for name in ("accounts.db", "oidc.json") if (file := folder.path / name).is_file()]
     for file in (*doors, *_files(folder.answers), *_files(folder.looks)):
         _copy_either(file, copy.path / file.relative_to(folder.path))
     return copy
+
+
+def _copy_log(folder: Folder, copy: Folder) -> None:
+    database = folder.read_config().database
+    if not database:
+        _copy_store(folder.log, copy.log)
+        return
+    with as_of_now(database) as source, held(copy.log) as target:
+        copy_rows(source, target)
+        target.commit()
 
 
 def _copy_either(file: Path, target: Path) -> None:

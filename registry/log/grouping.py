@@ -48,10 +48,10 @@ class Turn(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
             self.settle(error)
             return None
-        if self.unit._events:
-            return self.unit._changes()
-        self.settle(None)
-        return None
+        changes = self.unit.changes()
+        if changes is None:
+            self.settle(None)
+        return changes
 
     def settle(self, outcome: Outcome | BaseException | None) -> None:
         """Say what became of it: nothing was recorded for a reason, or all is durable."""

@@ -283,8 +283,8 @@ class Log:
             unit.close()
 
     def _in_line(self, begin: Callable[..., Unit], body: Callable[[Unit], T], ahead: Sequence[Unit]) -> tuple[Unit, T]:
-        unit, result = self._judged(begin(), body)
-        if unit._staging:  # it was long after all
+        unit, result = self._judged(begin(ahead), body)
+        if unit.staging:  # it was long after all
             try:
                 unit.commit()
             finally:
@@ -292,7 +292,7 @@ class Log:
         return unit, result
 
     def _judged(self, unit: Unit, body: Callable[[Unit], T]) -> tuple[Unit, T]:
-        self._here.rests = unit._rests
+        self._here.rests = unit.rests
         try:
             return unit, body(unit)
         except BaseException:
@@ -306,7 +306,7 @@ class Log:
         behind = self.rests_on(actor)
         if behind is None:
             return None
-        if ahead and (seen := ahead[-1]._rests) is not None and seen[0] == behind:
+        if ahead and (seen := ahead[-1].rests) is not None and seen[0] == behind:
             return seen
         return behind, self.recorder.version(behind)
 

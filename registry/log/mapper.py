@@ -105,15 +105,21 @@ def position_of(stream: str, version: int, field: str) -> bytes:
 
 
 def seal(fact: Fact, stream: str, version: int, key_of: Callable[[str], DataKey]) -> Fact:
-    """Return the fact with every personal value sealed under its holder's data key for this very place."""
+    """Return the fact with every personal value sealed under its holder's data key for this very place.
+
+    Raise BadInput for lone surrogates.
+    """
     values = private_values(fact)
     if not values:
         return fact
     key = key_of(fact.holder)  # type: ignore[attr-defined]
-    boxes: dict[str, Private[Any]] = {
-        field: Private(box=key.seal(msgspec.json.encode(value.reveal()), position_of(stream, version, field)))
-        for field, value in values
-    }
+    try:
+        boxes: dict[str, Private[Any]] = {
+            field: Private(box=key.seal(msgspec.json.encode(value.reveal()), position_of(stream, version, field)))
+            for field, value in values
+        }
+    except UnicodeEncodeError as error:
+        raise BadInput("含有不能保存的字符", fix="核对后重新录入") from error
     return msgspec.structs.replace(fact, **boxes)
 
 

@@ -25,6 +25,7 @@ from registry.errors import Unavailable
 from registry.log.changes import Changes, Outcome, Overtaken, independent, together
 from registry.log.pgserver import KEY, Connection, checked, connect, create, translated, unreadable
 from registry.log.recorder import LogRecorder
+from registry.log.scattered import SCATTERED
 
 RESOLVE_SECONDS = 45  # longer than a fail-over takes
 LISTEN_SECONDS = 1.0  # a notification can be missed, so the head is looked at as well
@@ -39,8 +40,10 @@ CREATE TEMP TABLE staged_events (
   topic text COLLATE "C" NOT NULL, state bytea NOT NULL, UNIQUE (originator_id, originator_version));
 CREATE TEMP TABLE staged_claims (
   scope text COLLATE "C", key text COLLATE "C", stream text NOT NULL, PRIMARY KEY (scope, key));
+CREATE TEMP TABLE staged_scattered (scope text COLLATE "C", key text COLLATE "C", stream text NOT NULL);
 CREATE TEMP TABLE staged_keys (holder text COLLATE "C" PRIMARY KEY, wrapped bytea NOT NULL);
 """
+_STAGED = ("staged_events", "staged_claims", "staged_scattered", "staged_keys")
 _OWNER = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'stored_events'::regclass"
 _MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -177,7 +180,9 @@ class PostgresRecorder(LogRecorder):
             events = ((next(numbers), e.originator_id, e.originator_version, e.topic, e.state) for e in changes.events)
             with c.transaction():
                 _copy(c, "staged_events", ("int8", "text", "int8", "text", "bytea"), events)
-                _copy(c, "staged_claims", ("text", "text", "text"), changes.taken)
+                for table, scattered in (("staged_claims", False), ("staged_scattered", True)):
+                    rows = (one for one in changes.taken if (one[0] in SCATTERED) is scattered)
+                    _copy(c, table, ("text", "text", "text"), rows)
                 _copy(c, "staged_keys", ("text", "bytea"), changes.data_keys)
         except psycopg.Error as error:
             raise translated(error) from error
@@ -186,7 +191,11 @@ class PostgresRecorder(LogRecorder):
         owner = sql.Identifier(c.execute(_OWNER).fetchall()[0][0])
         with c.transaction():
             c.execute(_STAGING, prepare=False)
-            c.execute(sql.SQL("GRANT SELECT ON staged_events, staged_claims, staged_keys TO {}").format(owner))
+            c.execute(
+                sql.SQL("GRANT SELECT ON staged_events, staged_claims, staged_scattered, staged_keys TO {}").format(
+                    owner
+                )
+            )
         self._local.staged, self._local.numbers = first, count(1)
 
     @property
@@ -204,7 +213,7 @@ class PostgresRecorder(LogRecorder):
         """Forget what was staged. A connection that was lost has nothing staged."""
         c, self._local.staged = self._local.connection, None
         with suppress(psycopg.OperationalError):
-            c.execute("DROP TABLE IF EXISTS pg_temp.staged_events, pg_temp.staged_claims, pg_temp.staged_keys")
+            c.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in _STAGED)}")
 
     # one of many
 

@@ -96,7 +96,9 @@ BEGIN
   head := write_lock();
   INSERT INTO stored_events SELECT head + position, originator_id, originator_version, topic, state
     FROM pg_temp.staged_events ORDER BY position;
-  INSERT INTO claims SELECT scope, key, stream FROM pg_temp.staged_claims ORDER BY scope, key;
+  INSERT INTO claims SELECT scope, key, stream FROM (
+    SELECT scope, key, stream FROM pg_temp.staged_claims UNION ALL SELECT scope, key, stream FROM pg_temp.staged_scattered
+  ) AS one ORDER BY scope, key;
   INSERT INTO data_keys SELECT holder, wrapped FROM pg_temp.staged_keys ORDER BY holder;
   PERFORM require_unchanged(relied, resting, standing);  -- those that were laid by are in by now
   PERFORM pg_notify('title_registry_' || 'stored_events'::regclass::oid, '');

@@ -30,6 +30,8 @@ SELECT (SELECT max(POSITION) FROM stored_events),
   CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END, {_EVENT}
 WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
 """
+# Key by key, each by the index: of many keys in one condition PostgreSQL thinks that the whole scope is read sooner.
+_HELD = "SELECT column1, (SELECT stream FROM claims WHERE scope=? AND key=column1) FROM (VALUES {}) AS wanted"
 VERSION = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"
 _STAGED = {"stored_events": "staged_events", "claims": "staged_claims", "data_keys": "staged_keys"}
 
@@ -208,6 +210,16 @@ class LogRecorder(ApplicationRecorder):
         """The stream that holds a claim."""
         rows = self._both("SELECT stream FROM claims WHERE scope=? AND key=?", claim)
         return rows[0][0] if rows else None
+
+    def claimants(self, scope: str, keys: Sequence[str]) -> dict[str, str]:
+        """The streams that hold these keys of a scope, by key; keys that nobody holds are left out."""
+        found: dict[str, str] = {}
+        for at in range(0, len(keys), AT_ONCE):
+            some = keys[at : at + AT_ONCE]
+            some = [*some, *[some[0]] * (AT_ONCE - len(some))] if at else some  # few different statements
+            rows = self._both(_HELD.format(", ".join(["(?)"] * len(some))), (scope, *some))
+            found.update((key, stream) for key, stream in rows if stream)
+        return found
 
     def rows_claimed(self, claim: Claim) -> list[tuple[int, bytes | None, int, str, int, str, bytes]]:
         """The stream that holds a claim: rows of the head, in the first the holder's wrapped key, then a Row."""

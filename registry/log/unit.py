@@ -1,6 +1,6 @@
 """A unit of work: what it reads stays as read; what it records is appended together with its claims, or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -8,11 +8,12 @@ from eventsourcing.persistence import StoredEvent
 
 from keys.vault import DataKey
 from registry.errors import CorruptHistory, Unavailable, WrongState
+from registry.log.ascending import ascending
 from registry.log.changes import Changes, Claim, ClaimTaken, storable
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind, Loaded
 from registry.log.mapper import FactMapper, seal
-from registry.terms import new_id
+from registry.log.scattered import SCATTERED, Scattered
 
 if TYPE_CHECKING:
     from registry.log.log import Log
@@ -25,7 +26,15 @@ STAGE_EVENTS = 4_000
 class Unit:
     """One unit of work: what it has read stays as read, what it records is appended together."""
 
-    def __init__(self, log: "Log", now: datetime, actor: str, command_id: str, cause: str | None) -> None:
+    def __init__(
+        self,
+        log: "Log",
+        now: datetime,
+        actor: str,
+        command_id: str,
+        cause: str | None,
+        ahead: Sequence["Unit"] = (),
+    ) -> None:
         if log.vault is None:
             raise Unavailable("this registry was opened without keys; it can only be read", fix="提供口令后重试")
         self.log, self.now, self.actor, self.command_id, self.cause = log, now, actor, command_id, cause
@@ -37,17 +46,22 @@ class Unit:
         self._keys: dict[str, DataKey] = {}
         self._new_keys: list[tuple[str, bytes]] = []
         self._started: set[str] = set()
+        self._new: set[str] = set()  # of those started: the ones that did not exist before
         self._relied: set[str] = set()
         self._destroyed: list[tuple[str]] = []
         self._head: int | None = None
-        behind = log.rests_on(actor)
-        self._rests = (behind, log.recorder.version(behind)) if behind else None
+        self._ahead = ahead  # those that are appended just before this one, unless they fail
+        self._rests = log.resting(actor, ahead)
         self._staging = False
         self._mapper = FactMapper()
+        self._ids = ascending(now)
+        self._indexes: dict[str, str] = {}
+        self._foreseen: dict[Claim, str | None] = {}
+        self._laid_by = Scattered()
 
     def new_id(self, kind: Kind[Any]) -> str:
-        """A new stream id of that kind."""
-        return new_id(kind.prefix, self.now)
+        """A new stream id of that kind, greater than those before."""
+        return f"{kind.prefix}-{next(self._ids)}"
 
     def state(self, kind: Kind[S], stream: str) -> S | None:
         """The state of a stream, with what this unit has recorded."""
@@ -66,38 +80,44 @@ class Unit:
         claim = Claim(scope, key)
         if claim in self._taken:
             return self._taken[claim]
-        stream = self.log.recorder.claimed(claim)
+        stream = self._foreseen[claim] if claim in self._foreseen else self._look_up(claim)
         return None if self._released.get(claim) == stream else stream
 
+    def _look_up(self, claim: Claim) -> str | None:
+        laid_by = self._laid_by.get(claim.key) if claim.scope in SCATTERED and len(self._laid_by) else None
+        return laid_by or self.log.recorder.claimed(claim)
+
+    def foresee(self, claims: Iterable[Claim]) -> None:
+        """Look up at once what will be asked one after another: `claimed` answers from it until more is foreseen."""
+        wanted: dict[str, list[Claim]] = {}
+        for claim in claims:
+            wanted.setdefault(claim.scope, []).append(claim)
+        self._foreseen = {}
+        for scope, some in wanted.items():
+            held = self.log.recorder.claimants(scope, [claim.key for claim in some]).get
+            laid_by = self._laid_by.get if scope in SCATTERED and len(self._laid_by) else _nobody
+            self._foreseen.update((claim, laid_by(claim.key) or held(claim.key)) for claim in some)
+
     def last_claim(self, scope: str, prefix: str) -> str | None:
-        """The greatest key of a scope with that prefix, with what this unit has recorded."""
-        pending = (c.key for c in self._taken if c.scope == scope and c.key.startswith(prefix))
+        """The greatest key of a scope with that prefix, with what this unit has recorded, and those ahead of it."""
+        taken = (claim for unit in (*self._ahead, self) for claim in unit._taken)
+        pending = (c.key for c in taken if c.scope == scope and c.key.startswith(prefix))
         known = self.log.recorder.last_claim(scope, prefix)
         return max((key for key in (*pending, known) if key), default=None)
 
     def blind_index(self, text: str) -> str:
         """The keyed index of a personal text."""
-        return self._vault.blind_index(text)
+        if text not in self._indexes:
+            self._indexes[text] = self._vault.blind_index(text)
+        return self._indexes[text]
 
     def record(self, kind: Kind[S], stream: str, facts: Sequence[Fact]) -> S:
         """Take up facts of a stream: they are evolved, sealed and appended at the end of the unit. Return the state."""
         before = self.state(kind, stream)
-        loaded = self._loaded.get(stream, Loaded(before, 0))
-        state, version = cast("S | None", loaded.state), loaded.version
+        state, version = before, self._loaded[stream].version
         for fact in facts:
             version += 1
-            event = Recorded(stream, version, fact, self.now, self.actor, self.command_id, self.cause)
-            state = kind.evolve(state, event)
-            sealed = Recorded(
-                stream,
-                version,
-                seal(fact, stream, version, self.data_key),
-                self.now,
-                self.actor,
-                self.command_id,
-                self.cause,
-            )
-            self._events.append(self._mapper.to_stored_event(sealed))
+            state = self._append(kind, stream, version, fact, state)
         self._loaded[stream] = Loaded(state, version)
         if facts:
             self._claim(kind, stream, before, state)
@@ -105,16 +125,23 @@ class Unit:
             raise CorruptHistory(f"{stream} has no state and no facts")
         return state
 
+    def _append(self, kind: Kind[S], stream: str, version: int, fact: Fact, before: S | None) -> S:
+        about = (self.now, self.actor, self.command_id, self.cause)
+        sealed = seal(fact, stream, version, self.data_key)
+        self._events.append(self._mapper.to_stored_event(Recorded(stream, version, sealed, *about)))
+        return kind.evolve(before, Recorded(stream, version, fact, *about))
+
     def start(self, kind: Kind[S], facts: Sequence[Fact], stream: str | None = None) -> str:
         """Begin a new stream with these facts; return its id."""
         stream = stream or self.new_id(kind)
         self._loaded[stream] = Loaded(None, 0)
         self._started.add(stream)
+        self._new.add(stream)
         self.record(kind, stream, facts)
         return stream
 
     def _claim(self, kind: Kind[S], stream: str, before: S | None, after: Any) -> None:
-        index = self._vault.blind_index
+        index = self.blind_index
         old = kind.claims(before, index) if before is not None else frozenset()
         new = kind.claims(after, index)
         for claim in old - new:
@@ -133,7 +160,7 @@ class Unit:
     def data_key(self, holder: str) -> DataKey:
         """The data key of a holder, a new one for a holder who begins in this unit."""
         if holder not in self._keys:
-            found = self.log._data_key(holder)
+            found = None if holder in self._new else self.log._data_key(holder)
             if found is None:
                 found = self._new_key(holder)
             elif holder not in self._started:
@@ -167,21 +194,47 @@ class Unit:
 
     def flush_if_large(self) -> None:
         """Lay what was recorded by, outside the log, when it is much; memory stays flat in a long import."""
-        if len(self._events) >= STAGE_EVENTS and not self._released:
+        if self._released or max(len(self._events), len(self._loaded)) < STAGE_EVENTS:
+            return
+        if self._events:
             self._stage()
+        else:
+            self._forget()  # only read: it can be read again
 
     def _changes(self) -> Changes:
         taken = [(*claim, stream) for claim, stream in self._taken.items()]
         released = [(*claim, stream) for claim, stream in self._released.items()]
-        relied = sorted(self._relied)
+        relied = () if self._staging else sorted(self._relied)
         return Changes(self._events, taken, released, self._new_keys, self._destroyed, relied, self._head, self._rests)
 
     def _stage(self) -> None:
         self._staging = True
         self.log.recorder.stage(self._changes())
-        for kept in (self._loaded, self._taken, self._keys, self._started):
+        for claim, stream in self._taken.items():
+            if claim.scope in SCATTERED:
+                self._laid_by.put(claim.key, stream)
+        for kept in (self._taken, self._foreseen, self._started, self._new):
             kept.clear()
+        self._forget()
         self._events, self._new_keys = [], []
+
+    def _forget(self) -> None:
+        for kept in (self._loaded, self._keys, self._indexes):
+            kept.clear()
+
+    @property
+    def rests(self) -> tuple[str, int] | None:
+        """The stream on which the actor's right rests, and the version that this unit saw."""
+        return self._rests
+
+    @property
+    def staging(self) -> bool:
+        """Whether something was laid by."""
+        return self._staging
+
+    def changes(self) -> Changes | None:
+        """What is left to be appended; None for nothing."""
+        return self._changes() if self._events else None
 
     def commit(self) -> None:
         """Append everything this unit recorded, or nothing."""
@@ -196,3 +249,7 @@ class Unit:
         """Forget what was staged but not appended."""
         if self._staging:
             self.log.recorder.drop_staged()
+
+
+def _nobody(_: str) -> None:
+    """Nothing was laid by."""

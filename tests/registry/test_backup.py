@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psycopg
 import pytest
 
 from api.signin.accounts import Accounts
@@ -27,7 +29,8 @@ from registry.errors import BadInput, RegistryError
 from registry.looks import LookLog, Purpose
 from registry.register.register import Query
 from registry.service import Registry
-from tests.audit_life import bytes_of, damage, live_through, stored_rows
+from tests import engine
+from tests.audit_life import bytes_of, damage, live_through
 from tests.check_log import check_log
 from tests.people import BEGIN, CHIEF, CLERK, Clock, awarding, paper_of_1998, person, scans
 
@@ -84,7 +87,7 @@ def test_unpacked_by_another_program_it_is_the_same_registry(
     manifest = taken(registry, archive, passphrase)
     assert archive.stat().st_mode & 0o777 == 0o600
     copy = unpacked(archive, tmp_path / "copy")
-    assert stored_rows(copy / "registry.db") == stored_rows(registry.folder.log)
+    assert engine.in_file(copy / "registry.db") == engine.rows(registry, "stored_events")
     assert (manifest.head, manifest.checkpoint) == (registry.log.head(), registry.log.head())
     for folder in ("keys", "evidence"):
         assert bytes_of(copy / folder) == bytes_of(registry.folder.path / folder)
@@ -112,7 +115,7 @@ def test_its_manifest_is_what_other_programs_compute(target: Path, town: Registr
     assert {one["name"]: (one["size"], one["sha256"]) for one in listed["files"]} == {
         name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()
     }
-    assert (listed["schema"], listed["head"]) == ("title-registry/backup/1", len(stored_rows(town.folder.log)))
+    assert (listed["schema"], listed["head"]) == ("title-registry/backup/1", engine.events(town.folder))
     assert datetime.fromisoformat(listed["created_at"]).astimezone(UTC) == BEGIN
     assert listed["registry"] == hashlib.sha256(contents["keys/root.pem"]).hexdigest()
     assert read_archive(target) == manifest
@@ -122,15 +125,16 @@ def test_its_manifest_is_what_other_programs_compute(target: Path, town: Registr
 def test_the_checkpoints_in_it_are_those_that_it_reaches(target: Path, town: Registry, passphrase: bytes) -> None:
     """A store that was put back by hand: its signed checkpoints are newer than it is, and only those that it reaches go
     into the backup; the outside checkpoint will tell."""
-    early = target.with_name("early.db")
-    with closing(sqlite3.connect(town.folder.log)) as live, closing(sqlite3.connect(early)) as copy:
-        live.backup(copy)
+    town.close()
+    early = engine.copy(town.folder.path, target.with_name("early"))
     before = town.log.head()
     town.tlog.sequence()
     town.award(awarding(person(4)), officer=CLERK)
     town.tlog.sequence()
     town.close()
-    shutil.copyfile(early, town.folder.log)
+    for name in ("registry.db", "config.json"):  # of PostgreSQL: which schema it is
+        if (early / name).exists():
+            shutil.copyfile(early / name, town.folder.path / name)
     manifest = taken(town, target, passphrase)
     assert (manifest.head, manifest.checkpoint) == (before, before)
 
@@ -231,6 +235,12 @@ def other_key(registry: Registry) -> None:
 
 
 def changed_event(registry: Registry) -> None:
+    if registry.config.database:
+        other = "convert_to(replace(convert_from(state, 'UTF8'), 'clerk-01', 'clerk-07'), 'UTF8')"
+        with psycopg.connect(registry.config.database) as server:
+            server.execute("ALTER TABLE stored_events DISABLE TRIGGER append_only")
+            server.execute(f"UPDATE stored_events SET state={other} WHERE topic='title-awarded/1'")
+        return
     other = "CAST(replace(CAST(state AS TEXT), 'clerk-01', 'clerk-07') AS BLOB)"
     damage(registry.folder.log, f"UPDATE stored_events SET state={other} WHERE topic='title-awarded/1'")
 
@@ -246,6 +256,28 @@ def damaged_store(registry: Registry) -> None:
 
 def no_store(registry: Registry) -> None:
     registry.folder.log.write_bytes(b"no database at all")
+
+
+def dropped_store(registry: Registry) -> None:
+    with psycopg.connect(registry.config.database) as server:
+        server.execute(f"DROP SCHEMA {engine.schema_of(registry.config.database)} CASCADE".encode())
+
+
+def no_server(registry: Registry) -> None:
+    config = msgspec.structs.replace(registry.config, database=f"postgresql:///titles?host={registry.folder.path}")
+    registry.folder.config.write_bytes(msgspec.json.encode(config))
+
+
+STORES = {
+    "sqlite": [
+        pytest.param(damaged_store, "corrupt-history", "registry.db", id="a damaged store"),
+        pytest.param(no_store, "unavailable", "registry.db", id="no store"),
+    ],
+    "postgresql": [
+        pytest.param(dropped_store, "unavailable", "stored_events", id="tables that were dropped"),
+        pytest.param(no_server, "unavailable", "连接不上", id="no server"),
+    ],
+}
 
 
 def forged_checkpoint(registry: Registry) -> None:
@@ -270,8 +302,7 @@ def one_scan(registry: Registry) -> None:
         pytest.param(other_root, "key-store-broken", "root-key.pem 不符", id="another root"),
         pytest.param(other_key, "key-store-broken", "不是密钥", id="a key in the place of another"),
         pytest.param(changed_event, "log-frozen", "分叉", id="an event that is not the one signed"),
-        pytest.param(damaged_store, "corrupt-history", "registry.db", id="a damaged store"),
-        pytest.param(no_store, "unavailable", "registry.db", id="no store"),
+        *STORES[engine.ENGINE],
         pytest.param(forged_checkpoint, "signature-invalid", "签名", id="a checkpoint that was changed"),
         pytest.param(one_scan, "corrupt-history", "缺少 1 个文件", id="a scan is gone"),
         pytest.param(lose("config.json"), "unavailable", "config.json", id="no settings"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,12 +24,13 @@ from keys.custody import Custody
 from keys.errors import KeysError
 from registry.audit import verify_live
 from registry.backup import Restored, back_up, read_archive, restore
-from registry.errors import BadInput, LogFrozen, Refused
+from registry.errors import BadInput, LogFrozen, Refused, Unavailable
 from registry.folder import Config, Folder
 from registry.service import Registry
 from registry.terms import Status
 from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
+from tests import engine
 from tests.audit_life import bytes_of
 from tests.check_log import check_log
 from tests.conftest import CONFIG
@@ -37,6 +39,7 @@ from tests.people import found as found_town
 from tests.registry.test_backup import contents, killed_at, operations
 
 KILLS = 12
+STEP = 1 if engine.ENGINE == "sqlite" else 4  # a server takes more of them
 
 
 class Office:
@@ -71,6 +74,8 @@ class Office:
         return target
 
     def restores(self, archive: Path, **more: Any) -> Restored:
+        """Into the engine of this test run: its own file, or a new schema."""
+        more = {"database": engine.place()} | more
         return restore(archive, self.data, self.passphrase, now=self.clock(), **more)
 
     def answers(self, certificate: Certificate) -> tuple[int, str]:
@@ -86,14 +91,29 @@ class Office:
 
         return self.does(lambda registry: asyncio.run(ask(registry)))
 
+    @property
+    def database(self) -> str:
+        return Folder(self.data).read_config().database
+
     def head(self) -> int:
         return int(self.does(lambda registry: registry.log.head()))
 
 
 @pytest.fixture
 def office(made: tuple[Path, Custody], tmp_path: Path, passphrase: bytes, clock: Clock) -> Office:
-    shutil.copytree(made[0], tmp_path / "place" / "data")
+    (tmp_path / "place").mkdir()
+    engine.copy(made[0], tmp_path / "place" / "data")
     return Office(tmp_path / "place" / "data", passphrase, clock)
+
+
+def stored(data: Path) -> list[list[tuple[Any, ...]]]:
+    """Every row of the log of a data folder, by a connection of our own."""
+    asked = (
+        "topic, state FROM stored_events ORDER BY 1, 2",
+        "* FROM claims ORDER BY 1, 2",
+        "* FROM data_keys ORDER BY 1",
+    )
+    return [engine.asked(Folder(data), f"SELECT {one}") for one in asked]
 
 
 class Days(Office):
@@ -103,7 +123,7 @@ class Days(Office):
         super().__init__(office.data, office.passphrase, office.clock)
         self.first, self.second = self.issues(1), self.issues(2)
         self.yesterday = self.backs_up("day-1.tar")
-        self.hand_copy = Path(shutil.copytree(self.data, self.data.with_name("by-hand")))
+        self.hand_copy = engine.copy(self.data, self.data.with_name("by-hand"))
         self.clock.forward(days=1)
         self.third = self.issues(3)
         self.revokes(self.first)
@@ -120,7 +140,7 @@ def days(office: Office) -> Days:
 
 def test_yesterdays_copy_answers_nothing_and_todays_heals_it(days: Days) -> None:
     assert days.answers(days.first) == (200, Status.REVOKED)
-    today = contents(days.data)
+    today = stored(days.data)
     signed = days.does(lambda registry: registry.tlog.checkpoint())
 
     done = days.restores(days.yesterday)
@@ -130,7 +150,7 @@ def test_yesterdays_copy_answers_nothing_and_todays_heals_it(days: Days) -> None
     assert str(signed.size) in done.frozen.message
     assert done.frozen.fix
     assert done.kept is not None
-    assert contents(done.kept)["registry.db"] == today["registry.db"]
+    assert stored(done.kept) == today
     for certificate in (days.first, days.second, days.third):
         assert days.answers(certificate) == (503, Status.UNAVAILABLE)
     for work in (
@@ -220,6 +240,73 @@ def test_the_passphrase_of_a_sample_stays_with_it(days: Days) -> None:
     days.restores(days.today)
     assert (days.data / "passphrase").read_bytes() == days.passphrase
     assert (days.data / "passphrase").stat().st_mode & 0o777 == 0o600
+
+
+# from either engine into either
+
+
+def test_an_archive_of_either_engine_restores_into_either(days: Days) -> None:
+    rows, addresses = stored(days.data), (engine.postgres_url(), "", engine.postgres_url(), engine.postgres_url(), "")
+    was = days.database
+    for n, to in enumerate(addresses):
+        archive = days.backs_up(f"{n}.tar")
+        assert read_archive(archive).database == was
+        done = days.restores(archive, database=to)
+        assert (done.frozen, days.database, stored(days.data)) == (None, to, rows)
+        assert (days.data / "registry.db").exists() == (to == "")
+        assert days.answers(days.first) == (200, Status.REVOKED)
+        assert days.answers(days.third) == (200, Status.VALID)
+        was = to
+    days.does(check_log)
+    days.issues(9)
+
+
+def test_yesterdays_copy_in_a_server_answers_nothing_either(days: Days) -> None:
+    done = days.restores(days.yesterday, database=engine.postgres_url())
+    assert done.frozen is not None
+    assert days.answers(days.first) == (503, Status.UNAVAILABLE)
+
+
+def test_a_second_run_finds_what_the_first_had_copied(days: Days) -> None:
+    """Killed between the commit in the server and the exchange of the folders: the folder is the old one."""
+    url, old = engine.postgres_url(), days.data.with_name("old")
+    days.data.rename(old)
+    days.restores(days.today, database=url)
+    shutil.rmtree(days.data)
+    old.rename(days.data)
+    assert days.restores(days.today, database=url).frozen is None
+    days.does(check_log)
+
+
+def test_a_store_that_is_not_empty_is_refused(days: Days) -> None:
+    url = engine.postgres_url()
+    days.restores(days.today, database=url)
+    days.issues(7)
+    before, rows = contents(days.data), stored(days.data)
+    for archive in (days.today, days.yesterday):  # it is in force, and newer
+        with pytest.raises(Refused, match="不是空的"):
+            days.restores(archive, database=url)
+    assert (contents(days.data), stored(days.data), days.database) == (before, rows, url)
+    days.issues(8)
+
+
+def test_a_server_that_is_gone_keeps_nobody_from_restoring(days: Days, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="连接不上"):
+        days.restores(days.today, database=f"postgresql:///titles?host={tmp_path}")
+    settings_ = json.loads((days.data / "config.json").read_text())
+    (days.data / "config.json").write_text(
+        json.dumps(settings_ | {"database": f"postgresql:///titles?host={tmp_path}"})
+    )
+    assert days.restores(days.today, database="").frozen is None
+    assert days.answers(days.third) == (200, Status.VALID)
+
+
+def test_a_dry_run_into_a_server_makes_nothing_there(days: Days) -> None:
+    url, before = engine.postgres_url(), contents(days.data)
+    assert days.restores(days.today, database=url, dry_run=True).kept is None
+    assert contents(days.data) == before
+    with psycopg.connect(url) as c:
+        assert c.execute("SELECT to_regclass('stored_events')").fetchone() == (None,)
 
 
 # refusals
@@ -404,26 +491,29 @@ def test_a_registry_that_is_damaged_is_replaced_and_kept(days: Days) -> None:
 def test_killed_at_any_moment_there_is_the_old_folder_or_the_new(days: Days) -> None:
     days.does(lambda registry: registry.award(awarding(person(8)), officer=CLERK))
     old, new, place = days.head(), read_archive(days.today).head, days.data.parent
-    saved = contents(days.data)
-    lasting = [name for name in saved if name == "registry.db" or name.startswith(("keys/", "log/checkpoint"))]
-    total, found = operations(lambda: days.restores(days.today, dry_run=True)), []
+    saved, rows = contents(days.data), stored(days.data)
+    lasting = [name for name in saved if name.startswith(("keys/", "log/checkpoint"))]
+    database = engine.place()  # made here: a process that is killed must start no server
+    total, found = operations(lambda: days.restores(days.today, database=database, dry_run=True)), []
 
-    def again() -> None:
+    def killed(n: int) -> bool:
         days.clock.now += timedelta(seconds=1)
-        days.restores(days.today)
+        to = engine.place()
+        return killed_at(n, lambda: days.restores(days.today, database=to))
 
     n = 1
-    for n in (*range(1, total - 4, max(1, total // KILLS)), *range(total - 4, total + 40)):
-        if not killed_at(n, again):
+    for n in (*range(1, total - 4, max(1, total // KILLS)), *range(total - 4, total + 60, STEP)):
+        if not killed(n):
             break
         head = days.head()
         found.append(head)
         if head == old:
             assert {name: contents(days.data)[name] for name in lasting} == {name: saved[name] for name in lasting}
+            assert stored(days.data) == rows
             continue
         days.does(check_log)
-        kept = max(place.glob("data.before-restore-*"), key=lambda path: path.stat().st_mtime)
-        assert contents(kept)["registry.db"] == saved["registry.db"]
+        kept = max(place.glob("data.before-restore-*"))  # the last one by its name
+        assert stored(kept) == rows
         shutil.rmtree(days.data)
         kept.rename(days.data)
     assert n > total
