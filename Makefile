@@ -1,5 +1,5 @@
 # make demo   install, run the main job on the sample data, serve it (SERVE=0: stop after the job)
-# make test   install, then every check and test (REQUIRE_ALL=1: a skipped test is a failure)
+# make test   install, then every check and test, on SQLite and on PostgreSQL (REQUIRE_ALL=1: a skipped test is a failure)
 # make bench  the measurements of docs/performance.md
 
 PYTHON ?= python3
@@ -28,6 +28,7 @@ check: .venv/.installed
 
 test: check
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	TITLE_REGISTRY_TEST_ENGINE=postgresql $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: .venv/.installed
 	$(BIN)/title-registry bench

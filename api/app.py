@@ -1,7 +1,7 @@
 """The HTTP service: routes by reader, one error map, one description (/openapi.json). Each process opens the data."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -21,10 +21,12 @@ from api.errors import PRIVATE, BadRequest, answer_error, report, status_of
 from api.limiting import Limiting, count
 from api.metrics import Counting
 from api.pages import CONTENT_SECURITY_POLICY, render_error
-from api.sequencing import Sequencing
+from api.replica import read_from
+from api.sequencing import Sequencing, alone
 from api.settings import Settings
 from api.signin import web
 from api.signin.limits import Limits
+from api.waiting import Waiting
 from keys.errors import KeysError
 from registry.errors import RegistryError
 from registry.service import Registry
@@ -64,9 +66,7 @@ def create_app(registry: Registry) -> Service:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sequencing = Sequencing(registry)
-        await asyncio.to_thread(_sweep, registry)
-        await asyncio.to_thread(app.state.accounts.prune)
+        await asyncio.to_thread(_tidy, registry, app.state.accounts.prune)
         sequencing.start()
         yield
         await asyncio.to_thread(inside.close, app)
@@ -85,6 +85,8 @@ def create_app(registry: Registry) -> Service:
     )
     app.state.registry, app.state.limits = registry, Limits()
     inside.prepare(app, registry)
+    sequencing = Sequencing(registry)
+    app.state.waiting, app.state.figures.duties = Waiting(registry.log, sequencing.following), sequencing.duties
     web.configure(app)
     registry.sweeping.also.append(app.state.accounts.forget)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
@@ -102,15 +104,22 @@ def create_app(registry: Registry) -> Service:
 def from_environment() -> Service:
     """The application of one service process, opened by its settings."""
     settings = Settings()
-    return create_app(Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints))
+    registry = Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints)
+    if settings.read_database:
+        read_from(registry, settings.read_database)
+    return create_app(registry)
 
 
-def _sweep(registry: Registry) -> None:
-    """What a crash left of persons who were erased. A reader in the way keeps no service from starting: see doctor."""
+def _tidy(registry: Registry, prune: Callable[[], None]) -> None:
+    """What a crash left of persons who were erased, and what is over. One process at a time, and others do not wait.
+
+    A reader in the way keeps no service from starting: see doctor.
+    """
     try:
-        registry.sweeping.sweep_all()
+        alone(registry, "sweeping", registry.sweeping.sweep_all)
     except RegistryError as error:
         report(error)
+    prune()
 
 
 class _LastResort:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from api.asking import moments
 from api.employers import JsonAnswer, checked, noted, registry_of, respond
 from api.errors import PRIVATE, BadRequest, Pointed, problem
+from api.waiting import reach_asked
 from registry.answers import Channel
 from registry.audit.receipt import make_receipt
 from registry.errors import LogFrozen, NotFound
@@ -224,6 +225,7 @@ async def receipt(request: Request) -> Response:
     until new events are in a checkpoint.
     """
     as_of, known_at = moments(request)
+    await reach_asked(request)
     return await run_in_threadpool(_receipt, registry_of(request), request.path_params["code"], as_of, known_at)
 
 

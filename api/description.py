@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import description_entrances, description_officers
 from api.asking import MAX_BATCH
 from api.errors import Pointed
+from api.waiting import MOST_POSITION
 from registry.terms import Status
 from registry.titles.answer import Answer
 
@@ -26,7 +27,14 @@ _KNOWN_AT = {
     "schema": {"type": "string", "format": "date-time"},
     "description": "Recorded time asked about, with its offset; default now.",
 }
+_MIN_POSITION = {
+    "name": "min_position",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MOST_POSITION},
+    "description": "The `log_position` of a write that must be seen; 503 `behind` if that takes more than 2 s.",
+}
 _MOMENTS = [_AS_OF, _KNOWN_AT]
+_READ = [*_MOMENTS, _MIN_POSITION]
 _CODE = {
     "name": "code",
     "in": "path",
@@ -84,7 +92,14 @@ _RECEIPT: Schema = {
 _READY: Schema = {
     "type": "object",
     "required": ["status", "log_position"],
-    "properties": {"status": {"const": "ready"}, "log_position": {"type": "integer"}},
+    "properties": {
+        "status": {"const": "ready"},
+        "log_position": {"type": "integer"},
+        "register_position": {"type": "integer"},
+        "tree_size": {"type": "integer", "description": "leaves under the newest checkpoint"},
+        "register_behind_seconds": {"type": "number", "description": "age of the oldest event not in the register"},
+        "tree_behind_seconds": {"type": "number", "description": "age of the oldest event under no checkpoint"},
+    },
 }
 _INTEGER: Schema = {"type": "integer"}
 _HASH: Schema = {"type": "string", "description": "SHA-256 in base64"}
@@ -111,11 +126,17 @@ def _answers(*codes: str) -> Schema:
     """The answers by HTTP status; a malformed request is a problem document under 422."""
     found = {code: _content(_STATUSES[code], **{_JSON: _ANSWER}) for code in codes}
     found["422"] = _content("a malformed request", **{_PROBLEM_JSON: _PROBLEM})
+    if "503" in codes:
+        behind = _STATUSES["503"] + ", or behind: the log has not reached `min_position` yet"
+        found["503"] = _content(behind, **{_JSON: _ANSWER, _PROBLEM_JSON: _PROBLEM})
     if "422" in codes:
         found["422"] = _content(
             _STATUSES["422"] + ", or a malformed request", **{_JSON: _ANSWER, _PROBLEM_JSON: _PROBLEM}
         )
     return found
+
+
+_BEHIND = _content("behind: the log has not reached `min_position` yet", **{_PROBLEM_JSON: _PROBLEM})
 
 
 def _pages(**codes: str) -> Schema:
@@ -140,11 +161,11 @@ def _plain(summary: str, description: str, kind: str, schema: Schema, **problems
 
 def _programs() -> Schema:
     too_large = {"413": _content("larger than is taken", **{_PROBLEM_JSON: _PROBLEM})}
-    many = {"200": _content("the answers", **{_JSON: _ANSWERS}), "422": _answers()["422"]}
+    many = {"200": _content("the answers", **{_JSON: _ANSWERS}), "422": _answers()["422"], "503": _BEHIND}
     return {
         "/api/v1/verifications/{code}": {
             "get": _operation(
-                "Verify a code", "verification", _answers("200", "404", "410", "503"), parameters=[_CODE, *_MOMENTS]
+                "Verify a code", "verification", _answers("200", "404", "410", "503"), parameters=[_CODE, *_READ]
             )
         },
         "/api/v1/verifications/{code}/receipt": _receipt(),
@@ -153,7 +174,7 @@ def _programs() -> Schema:
                 "Verify a token, a URL, a PDF or a picture",
                 "verification",
                 _answers("200", "404", "410", "422", "503") | too_large,
-                parameters=_MOMENTS,
+                parameters=_READ,
                 requestBody=_body(**{_JSON: _TARGET, "multipart/form-data": _FILE}),
             )
         },
@@ -162,7 +183,7 @@ def _programs() -> Schema:
                 "Verify several codes",
                 "verification",
                 many | too_large,
-                parameters=_MOMENTS,
+                parameters=_READ,
                 requestBody=_body(**{_JSON: _CODES}),
             )
         },
@@ -242,7 +263,7 @@ def _receipt() -> Schema:
     frozen = "unavailable, or log-frozen: says nothing about the certificate"
     found = _answers("404", "503") | {"200": _content("the receipt, see docs/proof.md", **{_JSON: _RECEIPT})}
     found["503"] = _content(frozen, **{_JSON: _ANSWER, _PROBLEM_JSON: _PROBLEM})
-    asked = [_CODE, *_MOMENTS]
+    asked = [_CODE, *_READ]
     return {"get": _operation("The answer for a code, signed and proven", "verification", found, parameters=asked)}
 
 

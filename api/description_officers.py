@@ -85,7 +85,7 @@ _DOORS = (
     _Door("post", "/api/v1/awards", "Award one title", "officers", body=Award, status="201"),
     _Door("post", "/api/v1/award-imports", "Take a list in", "officers", ImportQuery, _LIST_FORM, "202"),
     _Door("get", "/api/v1/jobs/{id}", "How a job of one's own stands", "officers", Reading),
-    _Door("get", "/api/v1/jobs/{id}/errors.xlsx", "The refused list, marked", "officers", kind=_XLSX),
+    _Door("get", "/api/v1/jobs/{id}/errors.xlsx", "The refused list, marked", "officers", Reading, kind=_XLSX),
     _Door("get", "/api/v1/proposals", "The open proposals within reach", "officers", ProposalsQuery),
     _Door("post", "/api/v1/proposals", "Propose a decision", "officers", body=Proposed, status="201"),
     _Door("get", _PROPOSAL, "What an open proposal would do", "officers", DecidingQuery),

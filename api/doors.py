@@ -5,10 +5,8 @@ a right that is missing altogether is 403 (`admit`). A write answers with a log 
 `min_position` sees the write.
 """
 
-import asyncio
 import base64
 import binascii
-import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -17,8 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.employers import registry_of
 from api.errors import PRIVATE, BadRequest, Pointed
+from api.waiting import MOST_POSITION, reach
 from keys.errors import SealBroken
 from keys.vault import DataKey
 from registry.errors import Forbidden, NotFound, Unavailable
@@ -30,10 +28,7 @@ from registry.titles.state import TITLES, Title
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
-WAIT_SECONDS, LOOK_EVERY = 2.0, 0.05
-FAR_BEHIND = 10_000  # events: nobody waits for so many
 MOST_A_PAGE, A_PAGE = 200, 50
-MOST_POSITION = 2**53 - 1  # what every JSON reader holds exactly
 
 _PLAIN = r"^[^\x00-\x1f\x7f]*$"
 _LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
@@ -83,27 +78,10 @@ def query_of(request: Request, kind: type[T]) -> T:
 
 
 async def reading(request: Request, kind: type[Q]) -> Q:
-    """The query of a read, once the log has reached its `min_position`: within 2 s, or Behind is raised.
-
-    Where too much is missing to come in that time, Behind is raised at once.
-    """
-    query, log = query_of(request, kind), registry_of(request).log
-    until = time.monotonic() + WAIT_SECONDS
-    while (missing := query.min_position - log.head()) > 0:
-        if missing > FAR_BEHIND or time.monotonic() >= until:
-            raise Behind(query.min_position, log.head())
-        await asyncio.sleep(LOOK_EVERY)
+    """The query of a read, once the log has reached its `min_position`; see `waiting`."""
+    query = query_of(request, kind)
+    await reach(request, query.min_position)
     return query
-
-
-class Behind(BadRequest):
-    """This copy of the log has not reached the position asked for. Answered with 503; nothing is said of the matter."""
-
-    status, code = 503, "behind"
-
-    def __init__(self, wanted: int, head: int) -> None:
-        super().__init__([Pointed("query/min_position", f"登记日志现到 {head}，还没有到 {wanted}")])
-        self.headers = {"Retry-After": "1"}
 
 
 def answer(item: Any, status: int = 200, *, location: str | None = None) -> Response:

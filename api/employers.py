@@ -19,6 +19,7 @@ from api.documents.reading import judged, read_image, read_pdf
 from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
 from api.verifiers import remember
+from api.waiting import reach_asked
 from registry.answers import Channel
 from registry.errors import BadCode, BadInput
 from registry.log.log import KnownAt
@@ -76,6 +77,8 @@ async def verification(request: Request) -> Response:
     """GET /api/v1/verifications/{code}. Runs inline on a read-only path: a few small reads of one file."""
     registry = registry_of(request)
     as_of, known_at = moments(request)
+    if request.scope["query_string"]:
+        await reach_asked(request)
     answer, _ = checked(registry, request.path_params["code"], as_of, known_at)
     await remember(request, answer)
     return respond(noted(registry, answer, Channel.CODE_JSON))
@@ -101,6 +104,7 @@ async def verify_upload(request: Request) -> Response:
     """POST /api/v1/verifications: JSON {"target": …}, or a PDF or picture as multipart field `file`."""
     registry = registry_of(request)
     as_of, known_at = moments(request)
+    await reach_asked(request)
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         data = await uploaded(request)
@@ -118,6 +122,7 @@ async def verify_batch(request: Request) -> Response:
     """POST /api/v1/verifications/batch: {"codes": […]}, at most 100; one answer each, in order."""
     registry = registry_of(request)
     as_of, known_at = moments(request)
+    await reach_asked(request)
     codes = decode(await body_of(request), AskMany).codes
     if not 0 < len(codes) <= MAX_BATCH:
         raise BadRequest([Pointed("/codes", f"一次核验 1 到 {MAX_BATCH} 个查验码")])

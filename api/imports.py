@@ -64,6 +64,7 @@ async def job(request: Request) -> Response:
 async def errors_copy(request: Request) -> Response:
     """GET /api/v1/jobs/{id}/errors.xlsx: the refused list with every error marked, for the officer who sent it."""
     actor = admit(request, Permission.CHECK_LIST).actor
+    await reading(request, Reading)
     data = await run_in_threadpool(jobs_of(request).errors_copy, request.path_params["id"], actor)
     return attachment(data, _SPREADSHEET, "errors.xlsx")
 

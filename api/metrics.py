@@ -4,9 +4,10 @@ Nothing is global: each service has its own figures. A verification by code is c
 that the short cut stays one; whoever reads the figures pays for them.
 """
 
+import os
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -20,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import PRIVATE
+from api.sequencing import Duty, lag
 from api.signin.principal import admit
 from registry.permissions import Permission
-from registry.proof.kept import size_of
 from registry.service import Registry
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,6 +49,7 @@ class Figures:
             registry=self.collectors,
             buckets=_SECONDS,
         )
+        self.duties: Sequence[Duty] = ()
         self.collectors.register(_Standing(registry, self))
 
     def text(self) -> bytes:
@@ -67,11 +69,14 @@ class _Standing(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics now. None of them names or counts a person."""
-        registry, head = self._registry, self._registry.log.head()
-        note = registry.tlog.published()
-        yield _gauge("log_head", "position of the newest event", head)
-        yield _gauge("log_leaves", "leaves under the newest checkpoint", size_of(note) if note else 0)
-        yield _gauge("log_unsequenced", "events that no checkpoint covers yet", _unsequenced(registry, head))
+        registry, now = self._registry, lag(self._registry)
+        yield _gauge("log_head", "position of the newest event", now.head)
+        yield _gauge("log_leaves", "leaves under the newest checkpoint", now.leaves)
+        yield _gauge("log_unsequenced", "events that no checkpoint covers yet", now.head - now.sequenced)
+        yield _gauge("log_unsequenced_seconds", "age of the oldest event that no checkpoint covers", now.tree_seconds)
+        yield _gauge("register_position", "position up to which the register holds", now.register)
+        yield _gauge("register_behind_seconds", "age of the oldest event not in the register", now.register_seconds)
+        yield self._leads()
         yield _gauge("answers_waiting", "verification answers not yet written down", registry.answers.waiting)
         lost = CounterMetricFamily("title_registry_answers_lost", "verification answers that could not be kept")
         lost.add_metric([], registry.answers.lost)
@@ -81,16 +86,16 @@ class _Standing(Collector):
             by_code.add_metric([str(status)], count)
         yield by_code
 
+    def _leads(self) -> Metric:
+        """Whether this process leads: over all processes of a registry the sum is 1 for each duty."""
+        leads = GaugeMetricFamily("title_registry_leads", "1 if this process does it for all", labels=("duty", "pid"))
+        for duty in self._figures.duties:
+            leads.add_metric([duty.name, str(os.getpid())], float(duty.leads))
+        return leads
+
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"title_registry_{name}", help_, value=value)
-
-
-def _unsequenced(registry: Registry, head: int) -> int:
-    """How many positions lie between the newest leaf and the head."""
-    note = registry.tlog.published()
-    size = size_of(note) if note else 0
-    return head - (registry.tlog.position(size - 1, size) if size else 0)
 
 
 class Counting:

@@ -1,6 +1,7 @@
 """For operators and for verifying programs: health, readiness, public keys, static files. No personal data."""
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -11,9 +12,12 @@ from api.auditors import frozen
 from api.employers import JsonAnswer, registry_of
 from api.errors import PRIVATE
 from api.pages import STATIC_FOLDER
+from api.sequencing import lag
 from keys.ceremony import text_of
+from keys.errors import KeysError
 from keys.signing import Purpose
-from registry.errors import LogFrozen, NotFound
+from registry.errors import LogFrozen, NotFound, RegistryError
+from registry.service import Registry
 
 _KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300"}
 # A page asks for `NAME?v=HASH`: what has another content has another address.
@@ -36,7 +40,22 @@ async def readyz(request: Request) -> Response:
     except LogFrozen as error:
         return frozen(error)
     registry.custody.keyring.current(Purpose.E_CERTIFICATE, registry.clock())
-    return JsonAnswer(msgspec.json.encode({"status": "ready", "log_position": registry.log.head()}))
+    ready = {"status": "ready", "log_position": registry.log.head()}
+    return JsonAnswer(msgspec.json.encode(ready | await run_in_threadpool(_behind, registry)))
+
+
+def _behind(registry: Registry) -> dict[str, int | float]:
+    """How far tree and register are behind; nothing where that cannot be read: verification needs neither."""
+    try:
+        now = lag(registry)
+    except (RegistryError, KeysError):
+        return {}
+    return {
+        "register_position": now.register,
+        "tree_size": now.leaves,
+        "register_behind_seconds": now.register_seconds,
+        "tree_behind_seconds": now.tree_seconds,
+    }
 
 
 async def jwks(request: Request) -> Response:

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, description="port to listen on", ge=1, le=65535)
     workers: int = Field(default=1, description="service processes", ge=1, le=64)
+    read_database: str | None = Field(default=None, description="a read replica of the database, for verifications")
 
     def read_passphrase(self) -> bytes:
         """The passphrase: from the file named, the environment, or the file `passphrase` in the data folder.

@@ -18,17 +18,24 @@ pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
 
 
+_WITH_A_REGISTRY = {"made", "founded", "cabinet", "registry", "large", "site", "bureau", "served"}
+
 # A loaded machine is slow now and then; no test of ours is about time.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about the file of SQLite is not asked of PostgreSQL; its own tests are in test_postgres*.py."""
+    """On PostgreSQL: the tests that open a registry, but for those about the file of SQLite (see test_postgres*.py)."""
     if engine.ENGINE != "sqlite":
-        about_the_file = [item for item in items if item.get_closest_marker("sqlite_file")]
-        items[:] = [item for item in items if item not in about_the_file]
-        config.hook.pytest_deselected(items=about_the_file)
+        left_out = [item for item in items if item.get_closest_marker("sqlite_file") or not _opens_a_registry(item)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _opens_a_registry(item: pytest.Item) -> bool:
+    """Every fixture that has a registry is or rests on one of these."""
+    return not _WITH_A_REGISTRY.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

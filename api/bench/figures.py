@@ -1,9 +1,11 @@
 """One measured figure, and how timings are taken: the best of several runs for floors and for figures alike."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -21,6 +23,15 @@ class Figure(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Measured(NamedTuple):
+    """What a measurement found: the name of a figure, its value and its floor in the same unit."""
+
+    name: str
+    value: float
+    floor: float
+    note: str = ""
+
+
 def rate(work: Callable[[], Any], items: int, rounds: int = 3) -> float:
     """Items per second of the fastest of several rounds."""
     return items / min(seconds(work) for _ in range(rounds))
@@ -33,12 +44,54 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def memory(field: str) -> float:
-    """A memory figure of this process in MB, from the kernel: VmRSS is now, VmHWM the peak since `reset_peak`."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
+def medians(work: Callable[[Any, Any], Any], sides: Sequence[tuple[Any, Sequence[Any]]]) -> list[float]:
+    """The median wall time of one call in milliseconds, for each side (what it works on, its items); in turns."""
+    took: list[list[float]] = [[] for _ in sides]
+    for items in zip(*(items for _, items in sides), strict=False):
+        for found, (on, _), item in zip(took, sides, items, strict=True):
+            started = time.perf_counter()
+            work(on, item)
+            found.append(time.perf_counter() - started)
+    return [sorted(found)[len(found) // 2] * 1000 for found in took]
 
 
-def reset_peak() -> None:
-    """Let the peak begin anew (a started process inherits its parent's)."""
-    Path("/proc/self/clear_refs").write_text("5")
+def consume(items: Iterable[Any]) -> None:
+    """Take everything and keep nothing."""
+    for _ in items:
+        pass
+
+
+class Watch:
+    """Watches the memory of this process and of those it started, ten times a second; pages they share count once."""
+
+    def __init__(self) -> None:
+        self.before = self.peak = _memory()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.peak = max(self.peak, _memory())
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.1):
+            self.peak = max(self.peak, _memory())
+
+
+def _memory() -> float:
+    """MB of this process and its children, each page divided by how many of them have it (PSS)."""
+    children = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+    return sum(_share(one) for one in ("self", *chain.from_iterable(children)))
+
+
+def _share(process: str) -> float:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended meanwhile
+        return 0
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))

@@ -1,6 +1,11 @@
-"""A small HTTP load: some callers, each with one kept connection and one request under way; loopback only."""
+"""A small HTTP load: some callers, each with one kept connection and one request under way; loopback only.
+
+Each request asks for one of the given addresses, at random: one certificate asked for again and again would be found in
+the processor's cache.
+"""
 
 import asyncio
+import random
 import sys
 import time
 from functools import partial
@@ -18,8 +23,8 @@ class Load(NamedTuple):
 
 
 class _Caller(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float, times: list[float], done: asyncio.Future[None]) -> None:
-        self.request, self.until, self.times, self.done = request, until, times, done
+    def __init__(self, requests: list[bytes], until: float, times: list[float], done: asyncio.Future[None]) -> None:
+        self.requests, self.until, self.times, self.done = requests, until, times, done
         self.waiting, self.received, self.started = 0, 0, 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -28,7 +33,7 @@ class _Caller(asyncio.Protocol):
 
     def _send(self) -> None:
         self.started, self.received, self.waiting = time.perf_counter(), 0, 0
-        self.transport.write(self.request)  # type: ignore[attr-defined]
+        self.transport.write(random.choice(self.requests))  # type: ignore[attr-defined]  # noqa: S311
 
     def data_received(self, data: bytes) -> None:
         if not self.waiting:
@@ -50,13 +55,13 @@ class _Caller(asyncio.Protocol):
                 self.done.set_result(None)
 
 
-async def _load(port: int, path: str, callers: int, duration: float) -> Load:
+async def _load(port: int, paths: list[str], callers: int, duration: float) -> Load:
     loop, times = asyncio.get_running_loop(), list[float]()
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    requests = [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() for path in paths]
     started = time.perf_counter()
     finished = [loop.create_future() for _ in range(callers)]
     for done in finished:
-        await loop.create_connection(partial(_Caller, request, started + duration, times, done), "127.0.0.1", port)
+        await loop.create_connection(partial(_Caller, requests, started + duration, times, done), "127.0.0.1", port)
     await asyncio.wait_for(asyncio.gather(*finished), duration + 20)
     took = time.perf_counter() - started
     times.sort()
@@ -64,9 +69,10 @@ async def _load(port: int, path: str, callers: int, duration: float) -> Load:
 
 
 def main() -> None:
-    """Print the load of argv: port, path, callers, seconds."""
-    port, path, callers, duration = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_load(port, path, callers, duration))))
+    """Print the load of argv: port, callers, seconds; the paths are the lines of the standard input."""
+    port, callers, duration = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    paths = sys.stdin.read().split()
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_load(port, paths, callers, duration))))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from api.cli import (
     accounts,
     auditing,
     backing,
+    benching,
     certificates,
     custody,
     decisions,
@@ -22,6 +23,7 @@ from api.cli import (
     lists,
     looking,
     measuring,
+    moving,
     officers,
     operation,
     papers,
@@ -120,10 +122,11 @@ auditing.add_to(app)
 proving.add_to(app)
 operation.add_care_to(app)
 backing.add_to(app)
+moving.add_to(app)
 app.add_typer(custody.app, name="keys", rich_help_panel="Operation")
 app.add_typer(recalling.answers_app, name="answers", rich_help_panel="Operation")
 app.add_typer(looking.app, name="looks", rich_help_panel="Operation")
-measuring.add_bench_to(app)
+benching.add_bench_to(app)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from api.cli.keeping import (
 )
 from api.cli.printing import Column, Output, particulars, progress, say, show, show_list
 from api.cli.tree import FAILED, Commands
+from api.sequencing import DUTIES, lag, leader_of
 from api.settings import Settings
 from keys.backends import TokenSettings
 from keys.custody import read_passphrase
@@ -228,8 +229,16 @@ def register_status(ctx: typer.Context) -> None:
             for table in ("titles", "names", "proposals", "papers")
         }
         item = {"log_position": head, "register_position": position, "behind": head - position, "rows": counts}
-        facts = {"Log": head, "Register": position, "Behind": head - position}
+        facts: dict[str, Any] = {"Log": head, "Register": position, "Behind": head - position}
         facts |= {f"Rows of {table}": count for table, count in counts.items()}
+        now = lag(registry)
+        leaders = {duty: leader_of(registry.folder.path, duty) for duty in DUTIES}
+        behind = {"tree_size": now.leaves, "register_behind_seconds": now.register_seconds}
+        item |= behind | {"tree_behind_seconds": now.tree_seconds}
+        item["leaders"] = {duty: f"{one.host}:{one.process}" for duty, one in leaders.items() if one}
+        facts |= {"Tree": now.leaves, "Oldest not in register (s)": round(now.register_seconds, 1)}
+        facts |= {"Oldest not in tree (s)": round(now.tree_seconds, 1)}
+        facts |= {f"Last {duty}": f"{one.host}:{one.process}" for duty, one in leaders.items() if one}
         show(session_of(ctx).output, item, particulars(facts))
 
 

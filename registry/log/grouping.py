@@ -12,6 +12,7 @@ itself, right after it: in one process nobody comes between then.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Generic, TypeVar, cast
 
 from eventsourcing.persistence import IntegrityError
@@ -98,11 +99,18 @@ class Line:
         self._waiting: deque[Turn[Any]] = deque()
         self._leader: Turn[Any] | None = None
         self._leading = threading.local()
+        self._crowded = False
 
     @property
     def waiting(self) -> int:
         """How many wait for their turn."""
         return len(self._waiting)
+
+    def close(self) -> None:
+        """Close what those who wrote in turn have used; not while they do."""
+        with self._mutex:
+            if self._leader is None:
+                self._recorder.close_shared()
 
     def take(self, turn: Turn[T]) -> T:
         """Return what the body returned, once what it recorded is durable.
@@ -150,9 +158,11 @@ class Line:
         batch: list[Turn[Any]] = []
         self._leading.now = True
         try:
-            self._append(self._gather(batch))
+            with self._recorder.shared() if self._crowded else nullcontext():  # many callers need one connection
+                self._append(self._gather(batch))
         finally:
             self._leading.now = False
+            self._crowded = len(batch) > 1
             for turn in batch:
                 turn.finish()
 

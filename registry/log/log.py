@@ -99,6 +99,7 @@ class Log:
 
     def close(self) -> None:
         """Close this thread's connection."""
+        self._line.close()
         self.recorder.close()
         self._store.close()
 

@@ -14,7 +14,16 @@ from registry.log.changes import MOVED, ClaimTaken, Overtaken, moved
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that may be left behind by a thread that ended: it is closed then, without a word."""
+    """A connection that may be left behind by a thread that ended: it is closed then, without a word.
+
+    `warned` says that the server has warned of something since it was set to False.
+    """
+
+    warned = False
+
+    def note(self, said: psycopg.errors.Diagnostic) -> None:
+        """Remember a warning."""
+        self.warned = self.warned or said.severity_nonlocalized == "WARNING"
 
     def __del__(self, *_: object) -> None:
         """Let libpq close what is open, which it does only in the process that opened it."""
@@ -65,6 +74,7 @@ def connect(url: str, *, role: str = ROLE) -> Connection:
     try:
         c = Connection.connect(url, autocommit=True, prepare_threshold=0, **_patience(url))
         c.execute(_SETTINGS, (f"{LOCK_SECONDS}s", role), prepare=False)
+        c.add_notice_handler(c.note)
     except psycopg.Error as error:
         raise Unavailable(f"数据库连接不上：{_said(error)}", fix="检查服务器、地址、用户和口令文件") from error
     return c

@@ -44,6 +44,8 @@ CREATE TEMP TABLE staged_scattered (scope text COLLATE "C", key text COLLATE "C"
 CREATE TEMP TABLE staged_keys (holder text COLLATE "C" PRIMARY KEY, wrapped bytea NOT NULL);
 """
 _STAGED = ("staged_events", "staged_claims", "staged_scattered", "staged_keys")
+# Goes through the write-ahead log, so that its commit waits for the synchronous standby, if there is one.
+_MARK = "SELECT pg_logical_emit_message(true, 'title-registry', 'mark')"
 _OWNER = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'stored_events'::regclass"
 _MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -136,8 +138,11 @@ class PostgresRecorder(LogRecorder):
     def _commit(self, statement: str, values: Sequence[Any], first: StoredEvent, events: int) -> range:
         """Append; a commit whose answer was lost is looked up by the first event, which no other write can have."""
         c = self.connection
+        c.warned = False
         try:
             head = _number(c, statement, values)
+            if c.warned:  # somebody ended the wait for the standby: it is committed here, and perhaps nowhere else
+                head = self._look_up(first)
         except psycopg.OperationalError as error:
             if not c.closed:
                 raise translated(error) from error
@@ -214,6 +219,13 @@ class PostgresRecorder(LogRecorder):
         c, self._local.staged = self._local.connection, None
         with suppress(psycopg.OperationalError):
             c.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in _STAGED)}")
+
+    def secure(self) -> None:
+        """Wait for the synchronous standby: a server that recovered in place may show what no standby has yet."""
+        try:
+            self.connection.execute(_MARK)
+        except psycopg.Error as error:
+            raise unreadable(error) from error
 
     # one of many
 
@@ -315,15 +327,14 @@ _cursors = count()
 def _position_of(url: str, event: StoredEvent) -> int | None:
     """Where exactly this event is in the log.
 
-    The lock waits for a server process that may still be at it. What is found must also be where the others are: the
-    message goes through the write-ahead log, so that this commit waits for the synchronous standby.
+    The lock waits for a server process that may still be at it. What is found must also be where the others are.
     """
     where = "originator_id=%s AND originator_version=%s AND state=%s"
     with closing(connect(url, role="none")) as c, c.transaction():
         c.execute(f"SELECT pg_advisory_xact_lock({KEY})")
         asked = event.originator_id, event.originator_version, event.state
         rows = c.execute(f"SELECT position FROM stored_events WHERE {where}", asked).fetchall()
-        c.execute("SELECT pg_logical_emit_message(true, 'title-registry', 'looked up')")
+        c.execute(_MARK)
     return int(rows[0][0]) if rows else None
 
 

@@ -4,10 +4,11 @@ Reading is written here once, for both: the engines differ in how a position is 
 Positions are 1, 2, 3, ... without gaps, in the order of the commits, on both.
 """
 
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
@@ -56,6 +57,9 @@ class LogRecorder(ApplicationRecorder):
     place: Path | str
     """Where it is: a file or an address, so that another process can open the same."""
 
+    _local: threading.local
+    _shared: Any = None
+
     # writing
 
     @abstractmethod
@@ -97,6 +101,9 @@ class LogRecorder(ApplicationRecorder):
         """Append events as `append` does; the library's name for it."""
         return self.append(Changes(stored_events, **kwargs))
 
+    def secure(self) -> None:
+        """Return once every event that can be read is wherever an acknowledged one is: in a file, at once."""
+
     # one of many
 
     @abstractmethod
@@ -111,6 +118,21 @@ class LogRecorder(ApplicationRecorder):
         return head
 
     # connections
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Read and write by the one connection of those who take turns, not by this thread's. One thread at a time."""
+        own, self._local.connection = getattr(self._local, "connection", None), self._shared
+        try:
+            yield
+        finally:
+            self._shared, self._local.connection = self._local.connection, own
+
+    def close_shared(self) -> None:
+        """Close the connection of those who take turns, while nobody does; the next one opens it again."""
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:

@@ -85,7 +85,13 @@ class SqliteRecorder(LogRecorder):
 
     def _connect(self) -> sqlite3.Connection:
         with self._errors():
-            c = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
+            c = sqlite3.connect(
+                self.path,
+                isolation_level=None,
+                timeout=BUSY_MS / 1000,
+                cached_statements=256,
+                check_same_thread=False,  # `shared` goes from thread to thread, one at a time
+            )
             c.execute("PRAGMA journal_mode=WAL")
             for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536", "mmap_size=268435456"):
                 c.execute(f"PRAGMA {pragma}")
@@ -133,7 +139,8 @@ class SqliteRecorder(LogRecorder):
     @property
     def in_snapshot(self) -> bool:
         """Whether this thread reads as of a fixed moment."""
-        return self.connection.in_transaction
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        return found is not None and found.in_transaction
 
     def newest(self) -> int:
         """The position of the newest event now, also from within a snapshot that does not see it."""

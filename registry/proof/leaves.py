@@ -31,6 +31,9 @@ class Events(Protocol):
     def max_notification_id(self) -> int:
         """The position of the newest event; 0 when there is none."""
 
+    def secure(self) -> None:
+        """Return once every event that can be read is wherever an acknowledged one is."""
+
 
 class Leaves:
     """The leaf entries of one log. `predecessor` is its first one, if it follows another log."""

@@ -101,6 +101,7 @@ class TransparencyLog(PublishedLog):
         if tree_root(edge.size, self.tiles.reader(edge.size)) != edge.root():  # (3)
             raise CorruptHistory("the root from the tiles is not the root in memory", fix=REBUILD)
         now = self._clock()
+        self.leaves.events.secure()  # no checkpoint over what a fail-over could still lose
         checkpoint = Checkpoint(self.origin, edge.size, edge.root())
         note = sign_checkpoint(checkpoint, self._custody.signer(Purpose.CHECKPOINT, now))
         try:

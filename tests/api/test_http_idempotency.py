@@ -4,13 +4,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from api.idempotency import GIVEN_UP_SECONDS, KEPT_SECONDS, InProgress, KeyReused, Once, RequestStore
+from api.idempotency import (
+    GIVEN_UP_SECONDS,
+    KEPT_SECONDS,
+    Done,
+    InProgress,
+    KeyReused,
+    Once,
+    RequestStore,
+    _do_once,
+)
+from registry.errors import Unavailable
 from registry.service import Registry
 from tests.api.bureau import Bureau, Reader, refused
 from tests.api.test_http_officers import award
-from tests.people import CHIEF, CLERK, identity_number
+from tests.people import CHIEF, CLERK, awarding, identity_number, person
 
 AWARDS = "/api/v1/awards"
 
@@ -103,6 +114,25 @@ def test_a_request_under_way_is_not_begun_again_until_it_is_given_up(registry: R
     assert one(b"a").begin() is None
     now[0] += KEPT_SECONDS + 1
     assert one(b"b").begin() is None  # forgotten after a day
+
+
+def test_a_write_whose_outcome_nobody_could_tell_is_sent_again_and_is_done_once(
+    registry: Registry, tmp_path: Path
+) -> None:
+    one = Once(RequestStore(tmp_path / "requests.db"), registry, CLERK, "k", (b"award",))
+    command = awarding(person(1))
+
+    def lost() -> Done:
+        registry.award(command, officer=CLERK)
+        raise Unavailable("the connection broke at the commit")
+
+    with pytest.raises(Unavailable):
+        _do_once(one, lost)
+    head = registry.log.head()
+    done = _do_once(one, lambda: Done(201, {"title": registry.award(command, officer=CLERK)}))
+    assert registry.log.head() == head, "the same award again is no event"
+    again = _do_once(one, lambda: pytest.fail("answered already"))
+    assert msgspec.json.encode(again.item) == msgspec.json.encode(done.item)
 
 
 def test_nothing_in_the_file_says_who_or_what(bureau: Bureau, clerk: Reader) -> None:
