@@ -127,6 +127,7 @@ def _everything_else(told: Registry, site: Site) -> None:
     assert "Invalid HTTP request" in site.said
 
 
+@pytest.mark.sqlite_file
 def test_a_failure_inside_tells_the_log_where_and_not_whom(told: Registry, site: Site) -> None:
     """The data key is damaged: the answer is 503, the log has an error id and no person."""
     [title] = told.register.streams_of(told.holder_of(person(9_321, NAME).identity) or "")

@@ -162,7 +162,7 @@ def no_outside(data: Path) -> None:
     ("do", "outcome", "says"),
     [
         (tile, "failed", "log rebuild"),
-        (event, "failed", "restore"),
+        pytest.param(event, "failed", "restore", marks=pytest.mark.sqlite_file),
         (kept, "failed", ""),
         (published, "failed", ""),
         (outside, "failed", "来历"),

@@ -145,7 +145,7 @@ def test_a_healthy_registry(cli: Cli) -> None:
     [
         ("loose", "Data folder", "warning"),
         ("passphrase", "Keys", "failed"),
-        ("store", "Store", "failed"),
+        pytest.param("store", "Store", "failed", marks=pytest.mark.sqlite_file),
         ("register", "History", "failed"),
     ],
 )

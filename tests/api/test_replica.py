@@ -19,7 +19,7 @@ from tests import engine
 from tests.people import CLERK, awarding, decided, deciding, found, person, settable
 from tests.served import PASSPHRASE, until
 
-pytestmark = pytest.mark.skipif(engine.ENGINE == "postgresql", reason="has servers of its own; run once is enough")
+pytestmark = pytest.mark.sqlite_file  # it brings servers of its own: once is enough
 
 
 class Replica(engine.Server):

@@ -165,6 +165,7 @@ def _claims(c: sqlite3.Connection, streams: tuple[str, str]) -> None:
         c.execute("UPDATE claims SET stream=? WHERE scope=? AND key=?", (other, scope_, key))
 
 
+@pytest.mark.sqlite_file
 @pytest.mark.parametrize("swap", [_events, _keys, _claims], ids=["sealed fields", "data keys", "blind index"])
 def test_what_was_swapped_in_the_file_is_no_answer_and_the_audit_names_it(
     bureau: Bureau, second: Registry, clerk: Reader, swap: Callable[[sqlite3.Connection, tuple[str, str]], None]

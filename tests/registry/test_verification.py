@@ -373,6 +373,7 @@ def test_not_yet_effective(registry: Registry, clock: Clock) -> None:
 # --- it could not be checked
 
 
+@pytest.mark.sqlite_file
 def test_a_store_that_cannot_be_read_is_never_a_verdict(registry: Registry, certificate: Certificate) -> None:
     with closing(sqlite3.connect(registry.folder.log)) as c:
         c.execute("ALTER TABLE claims RENAME TO lost")
@@ -383,6 +384,7 @@ def test_a_store_that_cannot_be_read_is_never_a_verdict(registry: Registry, cert
         registry.verifier.check_token(token_of(certificate))
 
 
+@pytest.mark.sqlite_file
 def test_a_history_that_is_corrupt_is_never_a_verdict(registry: Registry, title: str, certificate: Certificate) -> None:
     with closing(sqlite3.connect(registry.folder.log)) as c:
         c.execute("DROP TRIGGER stored_events_no_update")
