@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from api.documents.reading import MAX_BYTES
 from api.errors import BadRequest, Pointed, TooLarge
+from registry.terms import YEARS
 
 MAX_BATCH = 100
 MAX_JSON = 64 * 1024
@@ -77,7 +78,7 @@ def moments(request: Request) -> tuple[date | None, datetime | None]:
 def _instant(text: str) -> datetime:
     """An instant with its offset; a plus that was not escaped in the query came as a blank. Raise ValueError."""
     moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    if moment.utcoffset() is None:
+    if moment.utcoffset() is None or not YEARS[0] <= moment.year <= YEARS[1]:
         raise ValueError(text)
     return moment
 

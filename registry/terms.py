@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
 from functools import lru_cache
 
+YEARS = 2, 9998  # of an instant that is asked about; beyond them it has no date in another zone
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LETTERS = (CROCKFORD * 8).encode()  # a random byte gives each of the 32 letters as often

@@ -16,7 +16,7 @@ from registry.errors import BadInput
 from registry.folder import Folder
 from registry.log.log import KnownAt
 from registry.service import Registry
-from registry.terms import IdentityKind, Level, Obtained, Status
+from registry.terms import YEARS, IdentityKind, Level, Obtained, Status
 
 N = TypeVar("N", Level, Obtained, Status, IdentityKind)
 
@@ -102,6 +102,8 @@ def read_moment(text: str | datetime) -> datetime:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a time; write it as 2026-11-22T14:05:00+08:00") from None
+    if not YEARS[0] <= found.year <= YEARS[1]:
+        raise typer.BadParameter(f"{text!r} is no time of a register: write a year of 2 to 9998")
     if found.tzinfo is None:
         raise typer.BadParameter(f"{text!r} lacks the offset; write it as 2026-11-22T14:05:00+08:00")
     return found

@@ -114,6 +114,7 @@ def test_the_command_line_comes_before_the_environment(cli: Cli) -> None:
         (("titles", "show", NUMBERS[0], "--as-of", "2021-02-30"), "'2021-02-30' is not a date"),
         (("titles", "show", NUMBERS[0], "--known-at", "2026-03-02T09:00:00"), "lacks the offset"),
         (("titles", "show", NUMBERS[0], "--known-at", "soon"), "'soon' is not a time"),
+        (("titles", "show", NUMBERS[0], "--known-at", "0001-01-01T00:00:00+09:01"), "a year of 2 to 9998"),
         (("--bogus", "titles", "list"), "No such option: --bogus"),
     ],
 )

@@ -200,6 +200,8 @@ def test_as_of_asks_about_another_day_and_known_at_about_another_knowledge(site:
         ({"as_of": "2026-02-30"}, ["query/as_of"]),
         ({"known_at": "2026-01-01T00:00:00"}, ["query/known_at"]),
         ({"known_at": "10000-01-01T00:00:00Z"}, ["query/known_at"]),
+        ({"known_at": "0001-01-01T00:00:00+09:01"}, ["query/known_at"]),
+        ({"known_at": "9999-12-31T23:59:59-09:01"}, ["query/known_at"]),
         ({"as_of": "\x00", "known_at": "?"}, ["query/as_of", "query/known_at"]),
     ],
 )
