@@ -196,12 +196,15 @@ def asked(folder: Folder, statement: str) -> list[tuple[Any, ...]]:
         return own.execute(statement).fetchall()
 
 
-def copy(folder: Path, target: Path) -> Path:
-    """Copy a data folder that nobody has open; its log, where it is in PostgreSQL, into a schema of its own."""
+def copy(folder: Path, target: Path, url: str = "") -> Path:
+    """Copy a data folder that nobody has open; its log, where it is in PostgreSQL, into a schema of its own.
+
+    `url` is another schema of the same server, a fresh one if none is named.
+    """
     shutil.copytree(folder, target)
     config = Folder(folder).read_config()
     if config.database:
-        url = postgres_url()
+        url = url or postgres_url()
         source, new = schema_of(config.database), schema_of(url)
         create(url)
         with psycopg.connect(url) as c:

@@ -1,18 +1,15 @@
 """Registries that keep their log in PostgreSQL, whatever engine the other tests of this run use."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-import msgspec
 import psycopg
 
 from registry.folder import Config, Folder
-from registry.log.pgserver import create
 from registry.service import Registry
-from tests.engine import schema_of
+from tests.engine import copy
 from tests.people import Clock, found
 
 _names = count(1)
@@ -33,13 +30,7 @@ def registry_at(url: str, folder: Path, passphrase: bytes, clock: Clock) -> Iter
 @contextmanager
 def another(first: Registry, url: str, folder: Path, clock: Clock) -> Iterator[Registry]:
     """A copy of a registry that is closed, its log at another address on the same server: quicker than a new one."""
-    path = Path(shutil.copytree(first.folder.path, folder / f"there-{next(_names)}"))
-    create(url)
-    with psycopg.connect(url) as c:
-        for table in ("stored_events", "claims", "data_keys"):
-            c.execute(f"INSERT INTO {table} SELECT * FROM {schema_of(first.config.database)}.{table}".encode())
-    config = msgspec.structs.replace(first.config, database=url)
-    Folder(path).config.write_bytes(msgspec.json.encode(config))
+    path = copy(first.folder.path, folder / f"there-{next(_names)}", url)
     registry = Registry(Folder(path), first.custody, clock)
     try:
         yield registry
@@ -61,6 +52,12 @@ def end(registry: Registry, pid: int) -> None:
     """End a server process, if it is still there; wait for nothing."""
     with psycopg.connect(registry.config.database, autocommit=True) as c:
         c.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+def cancel(registry: Registry, pid: int) -> None:
+    """Cancel what a server process is doing."""
+    with psycopg.connect(registry.config.database, autocommit=True) as c:
+        c.execute("SELECT pg_cancel_backend(%s)", (pid,))
 
 
 def kill(registry: Registry, pids: Sequence[int]) -> None:

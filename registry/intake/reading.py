@@ -8,22 +8,20 @@ token. What it sends are the rows in order; what it finds wrong with the file as
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import islice
-from os import environ
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-import registry
 from registry.catalogue.catalogue import Catalogue, load_catalogue
 from registry.errors import BadInput, Unavailable
 from registry.intake.rows import read_list
 from registry.intake.table import Row, RowError
+from registry.processes import started
 from registry.titles.award import AwardTitle
 
 LARGE = 1 << 20  # bytes; about 5,000 rows of CSV
@@ -95,18 +93,7 @@ def reading(path: Path, *, authority: str, document: str, catalogue: Catalogue, 
 @contextmanager
 def _apart(asked: Asked) -> Iterator[Iterator[Said]]:
     """Start the other process and return what it says."""
-    command = [sys.executable, "-P", "-m", "registry.intake.apart"]
-    known = {name: value for name, value in environ.items() if not name.startswith(_SECRET)}
-    known["PYTHONPATH"] = str(Path(registry.__file__).parents[1])
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # it would name cells
-        env=known,
-        pipesize=PIPE,
-    )
-    with process:
+    with started("registry.intake.apart", without=_SECRET, stdout=subprocess.PIPE, pipesize=PIPE) as process:
         try:
             yield _messages(process, msgspec.msgpack.encode(asked))
         finally:

@@ -221,11 +221,17 @@ class PostgresRecorder(LogRecorder):
             c.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in _STAGED)}")
 
     def secure(self) -> None:
-        """Wait for the synchronous standby: a server that recovered in place may show what no standby has yet."""
+        """Wait for the synchronous standby: a server that recovered in place may show what no standby has yet.
+
+        Raise Unavailable if somebody ended the wait.
+        """
+        c = self.connection
+        c.warned = False
         try:
-            self.connection.execute(_MARK)
+            c.execute(_MARK)
         except psycopg.Error as error:
             raise unreadable(error) from error
+        _require_waited(c)
 
     # one of many
 
@@ -335,7 +341,13 @@ def _position_of(url: str, event: StoredEvent) -> int | None:
         asked = event.originator_id, event.originator_version, event.state
         rows = c.execute(f"SELECT position FROM stored_events WHERE {where}", asked).fetchall()
         c.execute(_MARK)
+    _require_waited(c)
     return int(rows[0][0]) if rows else None
+
+
+def _require_waited(c: Connection) -> None:
+    if c.warned:
+        raise Unavailable("等待同步备库时被中断", fix="稍后再试；检查备库是否在线")
 
 
 def _values(changes: Changes, rests: Sequence[tuple[str, int]]) -> list[Any]:

@@ -18,6 +18,7 @@ from registry.holders.holder import HOLDERS
 from registry.log.kind import Kind
 from registry.log.log import Log
 from registry.paper.application import APPLICATIONS
+from registry.processes import started
 from registry.register import tables
 from registry.register.files import begin
 from registry.register.folding import folded
@@ -79,13 +80,13 @@ def _build_in_two(path: Path, log: Log, head: int, progress: Progress) -> bool:
 
 @contextmanager
 def _second_process(path: Path, log: Log, head: int) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "registry.register.building", str(path), str(log.recorder.place), str(head)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own program
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    told = (str(path), str(log.recorder.place), str(head))
+    with started("registry.register.building", *told, without=("TITLE_REGISTRY_",)) as process:
+        process.stdin.close()  # type: ignore[union-attr]
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _second(path: Path, place: str, head: int) -> None:

@@ -28,7 +28,7 @@ from registry.service import Registry
 from tests import engine
 from tests.check_log import check_log, stored_events
 from tests.people import CLERK, Clock, awarding, person
-from tests.there import another, end, kill, registry_at, sessions
+from tests.there import another, cancel, end, kill, registry_at, sessions
 
 PATIENCE = 60  # seconds after which what hangs fails the test
 LOCK = "SELECT pg_advisory_xact_lock('stored_events'::regclass::oid::bigint)"
@@ -171,6 +171,42 @@ def test_after_the_append_before_the_answer(own: engine.Server, registry: Regist
     assert registry.title(writing.done()).award.number
     assert awarded(registry) == 1
     check_log(registry)
+
+
+def test_a_wait_for_the_standby_that_is_cancelled_is_no_answer(own: engine.Server, registry: Registry) -> None:
+    """The server then says yes with a warning, to the append and to the look-up: nobody is told before it is so."""
+    standby(own, "nobody")
+    try:
+        writing = Beside(registry, lambda: registry.award(awarding(person(1)), officer=CLERK))
+        for _ in range(2):  # the append, then the first look-up
+            [pid] = until(lambda: sessions(registry, "SyncRep"))
+            cancel(registry, pid)
+            until(lambda pid=pid: sessions(registry, "SyncRep") not in ([], [pid]), "it looks, by another connection")
+            assert writing.thread.is_alive()
+    finally:
+        standby(own, "")
+    assert registry.title(writing.done()).award.number
+    assert awarded(registry) == 1
+    check_log(registry)
+
+
+def test_no_tree_head_is_signed_while_the_standby_has_not_confirmed(own: engine.Server, registry: Registry) -> None:
+    """What a server shows after it recovered in place may be on no other: here signing waits for one that is gone."""
+    registry.award(awarding(person(1)), officer=CLERK)
+    before = registry.tlog.checkpoint()
+    standby(own, "nobody")
+    try:
+        signing = Beside(registry, lambda: registry.tlog.sequence())
+        [pid] = until(lambda: sessions(registry, "SyncRep"))
+        cancel(registry, pid)
+        with pytest.raises(Unavailable, match="备库"):
+            signing.done()
+        assert registry.tlog.checkpoint() == before
+    finally:
+        standby(own, "")
+    signed = registry.tlog.sequence()
+    assert signed is not None
+    assert signed.size == registry.log.head()
 
 
 def standby(own: engine.Server, name: str) -> None:
