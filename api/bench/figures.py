@@ -85,13 +85,17 @@ class Watch:
 
 def _memory() -> float:
     """MB of this process and its children, each page divided by how many of them have it (PSS)."""
-    children = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+    children = (_text(path).split() for path in Path("/proc/self/task").glob("*/children"))
     return sum(_share(one) for one in ("self", *chain.from_iterable(children)))
 
 
 def _share(process: str) -> float:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended meanwhile
-        return 0
+    lines = _text(Path(f"/proc/{process}/smaps_rollup")).splitlines()
     return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the thread or process has ended meanwhile
+        return ""

@@ -133,20 +133,29 @@ def test_postgresql_is_measured_on_a_server_of_its_own_which_ends() -> None:
         postgres.programs()
     except Unavailable:
         pytest.skip("NOT CHECKED: no PostgreSQL server on this machine; .ci/run installs it")
+    before = _servers()  # other tests of this process may have one of their own
     figures, version = run(["award", "import"], 30, "postgresql")
     assert version.startswith("PostgreSQL 1")
     assert [one.name for one in figures] == ["import", "import_memory", "award"]  # always in one order
     assert figures[2].goal == POSTGRESQL["award"].words
-    assert not [one for one in map(_said, Path("/proc").glob("[0-9]*/stat")) if one == ("postgres", os.getpid())]
+    assert _servers() == before
 
 
-def _said(path: Path) -> tuple[str, int]:
-    """The name of a process and its parent; nothing for one that has ended meanwhile."""
+def _servers() -> set[int]:
+    """The database servers that this process has started and that have not ended."""
+    return {pid for pid, name, parent in map(_said, Path("/proc").glob("[0-9]*/stat")) if (name, parent) == _OURS}
+
+
+_OURS = ("postgres", os.getpid())
+
+
+def _said(path: Path) -> tuple[int, str, int]:
+    """A process with its name and its parent; nothing for one that has ended meanwhile."""
     try:
         name, _, rest = path.read_text().partition("(")[2].rpartition(")")
     except OSError:
-        return "", 0
-    return name, int(rest.split()[1])
+        return 0, "", 0
+    return int(path.parent.name), name, int(rest.split()[1])
 
 
 # the report
