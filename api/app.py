@@ -22,6 +22,7 @@ from api.limiting import Limiting, count
 from api.metrics import Counting
 from api.pages import CONTENT_SECURITY_POLICY, render_error
 from api.replica import read_from
+from api.scans import Scans
 from api.sequencing import Sequencing, alone
 from api.settings import Settings
 from api.signin import web
@@ -83,7 +84,7 @@ def create_app(registry: Registry) -> Service:
         redirect_slashes=False,  # it would lead to wherever the Host header says
         lifespan=lifespan,
     )
-    app.state.registry, app.state.limits = registry, Limits()
+    app.state.registry, app.state.limits, app.state.scans = registry, Limits(), Scans(registry)
     inside.prepare(app, registry)
     sequencing = Sequencing(registry)
     app.state.waiting, app.state.figures.duties = Waiting(registry.log, sequencing.following), sequencing.duties

@@ -3,6 +3,7 @@
 A verdict is never cached. What could not be checked is answered `unavailable` (503) and never looks like "invalid".
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -18,10 +19,12 @@ from api.asking import MAX_BATCH, Ask, AskMany, body_of, decode, moments, scanne
 from api.documents.reading import judged, read_image, read_pdf
 from api.errors import PRIVATE, BadRequest, Pointed, report
 from api.pages import CONTENT_SECURITY_POLICY, Language, render_answer, render_home
+from api.scans import Scans
 from api.verifiers import remember
 from api.waiting import reach_asked
 from registry.answers import Channel
 from registry.errors import BadCode, BadInput
+from registry.log.kind import Found
 from registry.log.log import KnownAt
 from registry.service import Registry
 from registry.terms import Status
@@ -79,7 +82,7 @@ async def verification(request: Request) -> Response:
     as_of, known_at = moments(request)
     if request.scope["query_string"]:
         await reach_asked(request)
-    answer, _ = checked(registry, request.path_params["code"], as_of, known_at)
+    answer, _ = await scan(request, as_of, known_at)
     await remember(request, answer)
     return respond(noted(registry, answer, Channel.CODE_JSON))
 
@@ -90,12 +93,27 @@ def noted(registry: Registry, answer: Answer, channel: Channel) -> Answer:
     return answer
 
 
+async def scan(request: Request, as_of: date | None, known_at: datetime | None) -> tuple[Answer, str | None]:
+    """Check the code in the path, looked up together with those of other requests; see `checked`."""
+    registry, code = registry_of(request), request.path_params["code"]
+    scans: Scans = request.app.state.scans
+    try:
+        found = await scans.find(code)
+    except Exception as error:  # noqa: BLE001 - as in `checked`
+        return unavailable(registry, error)
+    return checked(registry, code, as_of, known_at, found)
+
+
 def checked(
-    registry: Registry, code: str, as_of: date | None = None, known_at: datetime | None = None
+    registry: Registry,
+    code: str,
+    as_of: date | None = None,
+    known_at: datetime | None = None,
+    found: Found | None = None,
 ) -> tuple[Answer, str | None]:
     """Check a code; when that fails for whatever reason the answer is `unavailable`, with the id of the error."""
     try:
-        return registry.verifier.check(code, as_of=as_of, known_at=known_at), None
+        return registry.verifier.check(code, found, as_of=as_of, known_at=known_at), None
     except Exception as error:  # noqa: BLE001 - whatever it was, it must not look like a verdict
         return unavailable(registry, error)
 
@@ -126,9 +144,20 @@ async def verify_batch(request: Request) -> Response:
     codes = decode(await body_of(request), AskMany).codes
     if not 0 < len(codes) <= MAX_BATCH:
         raise BadRequest([Pointed("/codes", f"一次核验 1 到 {MAX_BATCH} 个查验码")])
-    answers = [noted(registry, checked(registry, code, as_of, known_at)[0], Channel.BATCH) for code in codes]
+    answers = [noted(registry, answer, Channel.BATCH) for answer in _batch(registry, codes, as_of, known_at)]
     await remember(request, *answers)
     return JsonAnswer(msgspec.json.encode({"answers": answers}))
+
+
+def _batch(registry: Registry, codes: Sequence[str], as_of: date | None, known_at: datetime | None) -> Iterator[Answer]:
+    """The answers for codes that are looked up together."""
+    try:
+        found = registry.verifier.find(codes)
+    except Exception as error:  # noqa: BLE001 - as in `checked`
+        yield from [unavailable(registry, error)[0]] * len(codes)
+        return
+    for code, one in zip(codes, found, strict=True):
+        yield checked(registry, code, as_of, known_at, one)[0]
 
 
 def check_text(registry: Registry, text: str, as_of: date | None, known_at: KnownAt | None) -> Answer:
@@ -247,7 +276,7 @@ async def code_page(request: Request) -> Response:
     """GET /v/{code}: the answer as a page. It works without a script; a script checks the fragment's token."""
     registry, code = registry_of(request), request.path_params["code"]
     as_of, known_at = moments(request)
-    answer, error_id = checked(registry, code, as_of, known_at)
+    answer, error_id = await scan(request, as_of, known_at)
     await remember(request, noted(registry, answer, Channel.CODE_PAGE))
     text = render_answer(answer, code_shown=code, error_id=error_id, **view_of(request))
     return page(text, STATUS_CODES.get(answer.status, 200))

@@ -8,17 +8,17 @@ So a revocation that is recorded is never passed over, however far the replica i
 """
 
 import time
-from datetime import date
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from keys.errors import KeysError
 from registry.errors import BadInput, Unavailable
-from registry.log.log import KnownAt, Log
+from registry.log.kind import Found
+from registry.log.log import Log
 from registry.log.recorder import LogRecorder
 from registry.service import Registry
-from registry.titles.answer import Answer
 from registry.titles.verification import Verifier
 
 REST_SECONDS = 10.0  # a replica that did not answer is left alone for so long: a connection attempt holds up others
@@ -33,47 +33,38 @@ class ReplicaVerifier(Verifier):
         primary = registry.verifier
         super().__init__(primary.log, primary.keyring, primary.authority_of)
         self._address, self._again = address, 0.0
-        self._there: Verifier | None = None
+        self._there: Log | None = None
         self.answered = 0
-        """How many answers came from the replica."""
+        """How many codes were looked up in the replica."""
 
-    def check(self, text: str, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
-        """Answer for a code; see Verifier."""
-        return self._asked("check", text, as_of=as_of, known_at=known_at) or super().check(
-            text, as_of=as_of, known_at=known_at
-        )
+    def _look_up(self, bodies: Sequence[str]) -> list[Found]:
+        return self._looked_up_there(bodies) or super()._look_up(bodies)
 
-    def check_token(self, token: bytes, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
-        """Answer for a token; see Verifier."""
-        return self._asked("check_token", token, as_of=as_of, known_at=known_at) or super().check_token(
-            token, as_of=as_of, known_at=known_at
-        )
-
-    def _asked(self, name: str, what: Any, **when: Any) -> Answer | None:
-        """The answer from the replica; None if it must come from the primary. Raise Unavailable without a primary."""
+    def _looked_up_there(self, bodies: Sequence[str]) -> list[Found] | None:
+        """What the replica holds; None if it must come from the primary. Raise Unavailable without a primary."""
         head = self.log.head()  # (1)
         if time.monotonic() < self._again:
             return None
         try:
             there = self._there = self._there or self._opened()
-            if there.log.head() < head:  # (2)
+            if there.head() < head:  # (2)
                 return None
-            answer: Answer = getattr(there, name)(what, **when)  # (3)
+            found = there.find("code", bodies)  # (3)
         except (Unavailable, KeysError, OSError) as error:
             self._again = time.monotonic() + REST_SECONDS
             _log.warning("replica not read", error=type(error).__name__)
             return None
-        self.answered += 1
-        return answer
+        self.answered += len(bodies)
+        return found
 
-    def _opened(self) -> Verifier:
-        """A verifier over the replica. Raise Unavailable if it cannot be read, or is that of another registry."""
+    def _opened(self) -> Log:
+        """The log of the replica. Raise Unavailable if it cannot be read, or is that of another registry."""
         log = Log(self._address, self.log.vault, self.log.clock)
         log.gate = self.log.gate
         if _first(log.recorder) != _first(self.log.recorder):
             log.close()
             raise Unavailable("只读副本不是这个登记库的", fix="检查 TITLE_REGISTRY_READ_DATABASE")
-        return Verifier(log, self.keyring, self.authority_of)
+        return log
 
 
 def _first(recorder: LogRecorder) -> list[Any]:

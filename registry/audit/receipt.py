@@ -108,8 +108,8 @@ def make_receipt(registry: "Registry", answer: Answer, code: str) -> bytes:
 
 def _rested_on(registry: "Registry", answer: Answer, code: str) -> list[Recorded[Any]]:
     """The events of the title as the answer saw them: as known at that time, up to the log position of then."""
-    found = registry.log.find("code", parse_code(code)[:16])
-    return [one for one in as_known(found.events, answer.known_at) if one.position <= answer.log_position]
+    found = registry.log.find("code", [parse_code(code)[:16]])[0]
+    return [one for one in as_known(found.events(), answer.known_at) if one.position <= answer.log_position]
 
 
 def _covering(registry: "Registry", position: int) -> bytes:

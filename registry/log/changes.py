@@ -21,13 +21,18 @@ MOST_OF_A_KEY = 1_000
 
 def storable(claim: Claim) -> Claim:
     """The claim, if every engine can hold it. Raise BadInput for NUL, lone surrogates, more than 1,000 bytes."""
-    try:
-        size = len(claim.key.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not size or size > MOST_OF_A_KEY or "\0" in claim.key:
+    if not can_be_held(claim.key):
         raise BadInput("编号或名称过长，或含有不能保存的字符", fix="核对后重新录入")
     return claim
+
+
+def can_be_held(key: str) -> bool:
+    """Whether a claim can have this key; nobody holds any other."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= MOST_OF_A_KEY and "\0" not in key
 
 
 class ClaimTaken(IntegrityError):

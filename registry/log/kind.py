@@ -1,11 +1,13 @@
 """A kind of stream: how it folds, and what its state claims."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from registry.log.changes import Claim
 from registry.log.facts import Recorded
+from registry.log.mapper import decode
+from registry.log.recorder import ClaimedRow
 
 S = TypeVar("S")
 
@@ -30,8 +32,12 @@ class Loaded(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the log holds under a claim, as of one moment: its head, the events of the stream, sealed, and their key."""
+    """What the log holds under a claim, as of one moment: its head, the stored events of the stream, and their key."""
 
     head: int
-    events: list[Recorded[Any]]
+    rows: Sequence[ClaimedRow]
     wrapped: bytes | None = None
+
+    def events(self) -> list[Recorded[Any]]:
+        """The events, sealed. Raise CorruptHistory."""
+        return [decode(*row[4:], row[3] or 0) for row in self.rows]

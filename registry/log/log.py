@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
-from itertools import takewhile
+from itertools import groupby, takewhile
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from eventsourcing.application import AggregateNotFoundError, Application
@@ -26,13 +27,13 @@ from eventsourcing.utils import Environment
 
 from keys.vault import DataKey, Vault
 from registry.errors import Unavailable
-from registry.log.changes import Claim
+from registry.log.changes import Claim, can_be_held
 from registry.log.engine import Place, recorder_at
 from registry.log.facts import Recorded
 from registry.log.grouping import Line, Turn
 from registry.log.kind import Found, Kind, Loaded
 from registry.log.mapper import FactMapper, decode, open_field, unseal
-from registry.log.recorder import LogRecorder
+from registry.log.recorder import ClaimedRow, LogRecorder
 from registry.log.unit import Unit
 from registry.terms import new_id, utc_now
 
@@ -123,13 +124,13 @@ class Log:
         self.require()
         return self.recorder.claimed(Claim(scope, key))
 
-    def find(self, scope: str, key: str) -> Found:
-        """The events of the stream that holds a claim, and the head, in one read; no events if no stream holds it."""
+    def find(self, scope: str, keys: Sequence[str]) -> list[Found]:
+        """For each key the events of the stream that holds it, and the head, in one read; no events if none does."""
         self.require()
-        rows = self.recorder.rows_claimed(Claim(scope, key))
-        if not rows:
-            return Found(self.head(), [])
-        return Found(rows[0][0], [decode(*row[3:], row[2]) for row in rows], rows[0][1])
+        rows = self.recorder.rows_claimed(scope, [key if can_be_held(key) else "" for key in keys])
+        if len(keys) == 1:
+            return [_found(rows)]
+        return [_found(list(some)) for _, some in groupby(rows, key=itemgetter(0))]
 
     def opened(self, event: Recorded[Any], field: str, wrapped: bytes | None) -> Any:
         """The personal value of one field, by its holder's wrapped key; None when that was destroyed."""
@@ -323,6 +324,11 @@ def _persistent(attempt: Callable[[], T]) -> T:
         except OperationalError as error:
             raise Unavailable(f"the store did not take the write: {error}", fix="稍后再试") from error
     raise Unavailable("other writers were faster eight times in a row", fix="稍后再试")
+
+
+def _found(rows: Sequence[ClaimedRow]) -> Found:
+    head, wrapped, position = rows[0][1:4]
+    return Found(head, rows, wrapped) if position else Found(head or 0, ())
 
 
 class _Here(threading.local):

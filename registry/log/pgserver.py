@@ -49,6 +49,7 @@ _CREATING = 0x7469746C  # the lock of making the tables
 _SETTINGS = """
 SELECT set_config('lock_timeout', %s, false), set_config('role', %s, false),
   set_config('default_transaction_isolation', 'read committed', false),
+  set_config('plan_cache_mode', 'force_generic_plan', false),
   set_config('application_name', left('title-registry ' || current_schema(), 63), false)
 """
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")

@@ -24,7 +24,7 @@ from psycopg.types.numeric import Int8
 from registry.errors import Unavailable
 from registry.log.changes import Changes, Outcome, Overtaken, independent, together
 from registry.log.pgserver import KEY, Connection, checked, connect, create, translated, unreadable
-from registry.log.recorder import LogRecorder
+from registry.log.recorder import CLAIMED, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
 
 RESOLVE_SECONDS = 45  # longer than a fail-over takes
@@ -33,6 +33,9 @@ FETCH = 5_000  # rows
 
 _APPEND = f"SELECT append({', '.join(['%b'] * 17)})"
 _APPEND_STAGED = "SELECT append_staged(%b, %b, %b)"
+_CLAIMED = CLAIMED.format(
+    wanted="unnest(?::text[]) WITH ORDINALITY AS wanted(key, number)", scope="?", key="wanted.key"
+)
 _HOLDER = "(convert_from(state, 'UTF8')::json->'fact'->>'holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
@@ -270,6 +273,10 @@ class PostgresRecorder(LogRecorder):
         return c
 
     # reading
+
+    def rows_claimed(self, scope: str, keys: Sequence[str]) -> list[ClaimedRow]:
+        """All keys in one round trip; see LogRecorder."""
+        return self._select(_CLAIMED, ([*keys], scope))
 
     def _execute(self, statement: str, parameters: Sequence[Any]) -> "psycopg.Cursor[tuple[Any, ...]]":
         """Run a reading statement; once more on a new connection if this one was found broken."""

@@ -22,14 +22,18 @@ POLL = 0.05  # seconds
 AT_ONCE = 1_000  # rows
 Row = tuple[int, str, int, str, bytes]
 """Position, stream, version, name, bytes of one event."""
+ClaimedRow = tuple[int, int, bytes | None, int | None, str, int, str, bytes]
+"""Number of the key from 1, head of the log, the holder's wrapped key if it is a first event, then a Row or nothing."""
 
 _EVENT = "POSITION, originator_id, originator_version, topic, state FROM stored_events"
 # One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it, the
-# first one with the data key of the holder whom it names.
-_CLAIMED = f"""
-SELECT (SELECT max(POSITION) FROM stored_events),
-  CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END, {_EVENT}
-WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
+# first one with the data key of the holder whom it names. A key that nobody holds has one row, of the head alone.
+CLAIMED = """
+SELECT number, (SELECT max(POSITION) FROM stored_events),
+  CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END,
+  stored_events.POSITION, originator_id, originator_version, topic, state
+FROM {wanted} LEFT JOIN stored_events ON originator_id=(SELECT stream FROM claims WHERE scope={scope} AND key={key})
+ORDER BY number, originator_version
 """
 # Key by key, each by the index: of many keys in one condition PostgreSQL thinks that the whole scope is read sooner.
 _HELD = "SELECT column1, (SELECT stream FROM claims WHERE scope=? AND key=column1) FROM (VALUES {}) AS wanted"
@@ -243,9 +247,12 @@ class LogRecorder(ApplicationRecorder):
             found.update((key, stream) for key, stream in rows if stream)
         return found
 
-    def rows_claimed(self, claim: Claim) -> list[tuple[int, bytes | None, int, str, int, str, bytes]]:
-        """The stream that holds a claim: rows of the head, in the first the holder's wrapped key, then a Row."""
-        return self._select(_CLAIMED, claim)
+    @abstractmethod
+    def rows_claimed(self, scope: str, keys: Sequence[str]) -> list[ClaimedRow]:
+        """The streams that hold these keys of a scope, in the order of the keys and of their versions.
+
+        The keys must be such as a claim can have.
+        """
 
     def claims(self) -> Iterator[tuple[str, str, str]]:
         """All claims (scope, key, stream), of whatever scope, in order of scope and key; flat memory."""

@@ -18,7 +18,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 
 from registry.errors import Unavailable
 from registry.log.changes import MOVED, Changes, ClaimTaken, Outcome, Overtaken, independent, moved, together
-from registry.log.recorder import VERSION, LogRecorder
+from registry.log.recorder import CLAIMED, VERSION, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
 
 SCHEMA_VERSION = 1
@@ -40,6 +40,7 @@ CREATE TRIGGER IF NOT EXISTS stored_events_no_replace BEFORE INSERT ON stored_ev
     OR (originator_id=NEW.originator_id AND originator_version=NEW.originator_version))
   BEGIN SELECT RAISE(ABORT, 'stored events are append-only'); END;
 """
+_CLAIMED = CLAIMED.format(wanted="(SELECT ? AS number)", scope="?", key="?")
 _HOLDER = "json_extract(CAST(state AS TEXT), '$.fact.holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
@@ -233,6 +234,12 @@ class SqliteRecorder(LogRecorder):
         return _FileLead(descriptor)
 
     # reading
+
+    def rows_claimed(self, scope: str, keys: Sequence[str]) -> list[ClaimedRow]:
+        """A statement a key, which costs what it takes to run it; see LogRecorder."""
+        if len(keys) == 1:
+            return self._select(_CLAIMED, (1, scope, keys[0]))
+        return [row for number, key in enumerate(keys, 1) for row in self._select(_CLAIMED, (number, scope, key))]
 
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         try:

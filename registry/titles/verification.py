@@ -22,6 +22,7 @@ from keys.signing import KeyState
 from registry.catalogue.authorities import Authority
 from registry.errors import BadCode, BadInput
 from registry.log.facts import Recorded
+from registry.log.kind import Found
 from registry.log.log import KnownAt, Log, as_known
 from registry.masking import mask_name
 from registry.terms import Status, civil_date
@@ -89,18 +90,22 @@ class Verifier:
     def __init__(self, log: Log, keyring: Callable[[], Keyring], authority_of: Callable[[str], Authority]) -> None:
         self.log, self.keyring, self.authority_of = log, keyring, authority_of
 
-    def check(self, text: str, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
+    def find(self, texts: Sequence[str]) -> list[Found]:
+        """What the log holds under each of these verification codes, in one read. Raise Unavailable."""
+        return self._look_up([_code(text)[:16] for text in texts])
+
+    def check(
+        self, text: str, found: Found | None = None, *, as_of: date | None = None, known_at: KnownAt | None = None
+    ) -> Answer:
         """Answer for a verification code; malformed and unknown codes get the same answer.
 
-        Asked by a log position, the answer rests on the log up to there, and its `known_at` is the time of that event.
+        `found` is what `find` has found under it a moment ago; None: it is looked up now. Asked by a log position, the
+        answer rests on the log up to there, and its `known_at` is the time of that event.
 
         Raise Unavailable or CorruptHistory when it could not be checked; a door must not let that look like a verdict.
         """
-        try:
-            code = parse_code(text)
-        except BadCode:
-            code = NO_CODE
-        return self._look_up(code, as_of, known_at)
+        code = _code(text)
+        return self._judge(code, found or self._look_up([code[:16]])[0], as_of, known_at)
 
     def check_token(self, token: bytes, *, as_of: date | None = None, known_at: KnownAt | None = None) -> Answer:
         """Answer for a token: the signature first, then the certificate it names in the log."""
@@ -112,18 +117,23 @@ class Verifier:
         except BadInput:
             head, known = self._known(self.log.head(), known_at)
             return self._answer(Status.UNREADABLE, head, as_of, known, ())
-        return self._look_up(claims.code16, as_of, known_at, token)
+        return self._judge(claims.code16, self._look_up([claims.code16])[0], as_of, known_at, token)
 
-    def _look_up(
+    def _look_up(self, bodies: Sequence[str]) -> list[Found]:
+        """What the log holds under codes without their check character."""
+        return self.log.find("code", bodies)  # (2)
+
+    def _judge(
         self,
         code: str,
+        registered: Found,
         as_of: date | None,
         known_at: KnownAt | None,
         token: bytes | None = None,
     ) -> Answer:
-        newest_head, events, wrapped = self.log.find("code", code[:16])  # (2)
-        head, known = self._known(newest_head, known_at)
-        title = _fold(as_known(events, known_at))  # (3)
+        head, known = self._known(registered.head, known_at)
+        events, wrapped = registered.events(), registered.wrapped  # (3)
+        title = _fold(as_known(events, known_at))
         found = _version_of(title, code) if title else None
         if title is None or found is None or found.signature is None:
             if token is not None and known_at is None and (lost := self._stolen(_kid(self.keyring(), token))):
@@ -248,6 +258,13 @@ class Verifier:
             document_no=decision.fact.document_no,
             from_the_start=decision.fact.effective_on <= title.award.awarded_on,
         )
+
+
+def _code(text: str) -> str:
+    try:
+        return parse_code(text)
+    except BadCode:
+        return NO_CODE
 
 
 def _fold(events: Iterable[Recorded[Any]]) -> Title | None:
