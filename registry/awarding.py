@@ -1,17 +1,25 @@
 """From an award command to facts of two streams in one unit: recognise or register the holder, then award."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from registry.errors import AlreadyAwarded, NumberTaken
 from registry.holders.holder import HOLDERS, register
 from registry.holders.identity import index_key
 from registry.holders.person import Person
-from registry.log.changes import Claim
+from registry.log.changes import Claim, Foresight
 from registry.log.unit import Unit
 from registry.titles.award import AwardTitle, award, particulars
 from registry.titles.content import PaperOrigin
 from registry.titles.events import Particulars
 from registry.titles.state import TITLES, Title, origin, slot
+
+
+def foreseen(command: AwardTitle, index: Callable[[str], str]) -> Foresight:
+    """The claims that an award asks for first: the person's, by the blind index, and its number's if it has one."""
+    text = index_key(command.person.identity)
+    person = Claim("identity", index(text))
+    number = [_claim(command, command.number)] if command.number else []
+    return Foresight([person, *number], {text: person.key})
 
 
 class Awarding:
@@ -31,7 +39,7 @@ class Awarding:
                 following[prefix] += 1
                 number = _number(prefix, following[prefix])
             if number:
-                claims.append(Claim("number", f"{one.authority}|{number}"))
+                claims.append(_claim(one, number))
         self.unit.foresee(claims)
 
     def recognise(self, person: Person) -> str:
@@ -97,6 +105,10 @@ class Awarding:
             number = _number(prefix, self._last_number[prefix])
             if self.unit.claimed("number", f"{command.authority}|{number}") is None:
                 return number
+
+
+def _claim(command: AwardTitle, number: str) -> Claim:
+    return Claim("number", f"{command.authority}|{number}")
 
 
 def _prefix(command: AwardTitle) -> str:

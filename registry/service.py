@@ -18,7 +18,7 @@ from keys.signing import Purpose
 from registry.answers import AnswerLog, Recall, recall
 from registry.appointing import Appointing
 from registry.authorising import Authorising
-from registry.awarding import Awarding, check_free
+from registry.awarding import Awarding, check_free, foreseen
 from registry.catalogue.adoption import REFERENCE, STREAM, adopt
 from registry.catalogue.catalogue import load_catalogue
 from registry.continuity import Continuity
@@ -163,7 +163,7 @@ class Registry:
             self.authorising.require(officer, Permission.AWARD, command.authority)
             return Awarding(unit).award(command)[0]
 
-        return self.log.transact(body, actor=officer)
+        return self.log.transact(body, actor=officer, foresees=foreseen(command, self.log.sealing.blind_index))
 
     def import_awards(
         self,

@@ -1,6 +1,6 @@
 """What one write does, and what may stand in its way: the same words for every engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -68,6 +68,20 @@ class Changes(NamedTuple):
     relied: Sequence[str] = ()
     head: int | None = None
     rests: tuple[str, int] | None = None
+
+
+class Foresight(NamedTuple):
+    """What a unit of work is going to ask for: who holds these claims. With the blind indexes in them, by text."""
+
+    claims: Sequence[Claim] = ()
+    indexes: Mapping[str, str] = {}
+
+
+class Seen(NamedTuple):
+    """What was looked up at one moment: who holds some claims (None: nobody), and where some streams stand."""
+
+    holders: Mapping[Claim, str | None] = {}
+    versions: Mapping[str, int] = {}
 
 
 Outcome = range | Exception

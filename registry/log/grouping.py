@@ -1,9 +1,9 @@
 """Group commit: whoever comes first does the work of all who come meanwhile, and one wait for the disk serves them.
 
-Callers line up with their units of work. The first one leads: in its own thread it runs the bodies of the line one
-after another, each judged against what is committed; it appends what they recorded in one transaction, and only then
-wakes the others, each with its own result or error. Then the next in line leads. Nobody waits for company: one who is
-alone goes at once, and no thread runs in the background.
+Callers line up with their units of work. The first one leads: in its own thread it looks up, in one read, what all of
+them foresee to ask, and runs the bodies of the line one after another, each judged against what is committed; it
+appends what they recorded in one transaction, and only then wakes the others, each with its own result or error. Then
+the next in line leads. Nobody waits for company: one who is alone goes at once, and no thread runs in the background.
 
 A unit that does not fit beside another of its batch (a version, a claim, a right, a data key) runs once more, by
 itself, right after it: in one process nobody comes between then.
@@ -13,37 +13,47 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
 from eventsourcing.persistence import IntegrityError
 
-from registry.log.changes import Changes, Outcome, Overtaken
+from registry.log.changes import Changes, Claim, Outcome, Overtaken, Seen
 from registry.log.recorder import LogRecorder
 from registry.log.unit import Unit
 
 T = TypeVar("T")
 
+_NOTHING = Seen()
 MOST = 64  # units in one transaction; who comes later goes with the next
 
 
 class Turn(Generic[T]):
-    """One caller's unit of work, from lining up to its result."""
+    """One caller's unit of work, from lining up to its result; the claims it will ask for, the stream it rests on."""
 
-    __slots__ = ("_error", "_result", "_run", "_told", "_wake", "done", "unit")
+    __slots__ = ("_error", "_result", "_run", "_told", "_wake", "claims", "done", "rests", "unit")
 
-    def __init__(self, run: Callable[[Sequence[Unit]], tuple[Unit, T]]) -> None:
-        self._run, self._wake = run, threading.Lock()
+    def __init__(
+        self,
+        run: Callable[[Sequence[Unit], Seen], tuple[Unit, T]],
+        claims: Sequence[Claim] = (),
+        rests: str | None = None,
+    ) -> None:
+        self._run, self._wake, self.claims, self.rests = run, threading.Lock(), claims, rests
         self._wake.acquire()
         self.unit: Unit | None = None
         self._result: T | None = None
         self._error: BaseException | None = None
         self._told = self.done = False
 
-    def run(self, ahead: Sequence[Unit]) -> Changes | None:
-        """Run the body; return what is to be appended, None for nothing. Those ahead go before it, unless they fail."""
+    def run(self, ahead: Sequence[Unit] = (), seen: Seen = _NOTHING) -> Changes | None:
+        """Run the body; return what is to be appended, None for nothing. Those ahead go before it, unless they fail.
+
+        What it asks for and was not seen is looked up by itself.
+        """
         self._told = False
         try:
-            self.unit, self._result = self._run(ahead)
+            self.unit, self._result = self._run(ahead, seen)
         except KeyboardInterrupt:  # meant for this thread, whoever's body it runs
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
@@ -166,23 +176,39 @@ class Line:
             for turn in batch:
                 turn.finish()
 
-    def _next(self, batch: list[Turn[Any]]) -> Turn[Any] | None:
+    def _next(self, batch: list[Turn[Any]]) -> Sequence[Turn[Any]]:
+        """All who wait now, as far as there is room."""
         with self._mutex:
-            if not self._waiting or len(batch) == MOST:
-                return None
-            batch.append(self._waiting[0])  # first in the one, then out of the other: nobody is ever in neither
-            return self._waiting.popleft()
+            some = list(islice(self._waiting, MOST - len(batch)))
+            batch += some  # first in the one, then out of the other: nobody is ever in neither
+            for _ in some:
+                self._waiting.popleft()
+            return some
 
     def _gather(self, batch: list[Turn[Any]]) -> list[tuple[Turn[Any], Changes]]:
         """Run the bodies of the line, also of those who come meanwhile; return what is to be appended for whom."""
         wanted: list[tuple[Turn[Any], Changes]] = []
         ahead: list[Unit] = []
-        while turn := self._next(batch):
-            changes = turn.run(ahead)
-            if changes is not None and turn.unit is not None:
-                wanted.append((turn, changes))
-                ahead.append(turn.unit)
+        while some := self._next(batch):
+            if (seen := self._look(some)) is None:
+                continue
+            for turn in some:
+                changes = turn.run(ahead, seen)
+                if changes is not None and turn.unit is not None:
+                    wanted.append((turn, changes))
+                    ahead.append(turn.unit)
         return wanted
+
+    def _look(self, some: Sequence[Turn[Any]]) -> Seen | None:
+        """What they ask for, in one read; None if it cannot be read, which each of them is told."""
+        claims = [claim for turn in some for claim in turn.claims]
+        streams = {turn.rests for turn in some if turn.rests is not None}
+        try:
+            return self._recorder.look(claims, sorted(streams)) if claims or streams else _NOTHING
+        except Exception as error:  # noqa: BLE001 - each caller gets it
+            for turn in some:
+                turn.settle(error)
+            return None
 
     def _append(self, wanted: Sequence[tuple[Turn[Any], Changes]]) -> None:
         if len(wanted) < 2:
@@ -196,7 +222,7 @@ class Line:
         for (turn, _), outcome in zip(wanted, outcomes, strict=True):
             turn.settle(outcome)
         for turn, _ in wanted:
-            if turn.overtaken and (again := turn.run(())) is not None:
+            if turn.overtaken and (again := turn.run()) is not None:
                 self._append_one(turn, again)
 
     def _append_one(self, turn: Turn[Any], changes: Changes) -> None:

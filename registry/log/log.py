@@ -27,7 +27,7 @@ from eventsourcing.utils import Environment
 
 from keys.vault import DataKey, Vault
 from registry.errors import Unavailable
-from registry.log.changes import Claim, can_be_held
+from registry.log.changes import Claim, Foresight, Seen, can_be_held
 from registry.log.engine import Place, recorder_at
 from registry.log.facts import Recorded
 from registry.log.grouping import Line, Turn
@@ -44,6 +44,7 @@ KnownAt = datetime | int
 """How much of the log was known: what was recorded up to an instant, or up to and with a log position (0: nothing)."""
 
 ATTEMPTS = 8
+_NOTHING = Foresight()
 MOST_KEPT = 1_000  # states that `current` keeps
 
 
@@ -103,6 +104,13 @@ class Log:
         self._line.close()
         self.recorder.close()
         self._store.close()
+
+    @property
+    def sealing(self) -> Vault:
+        """The vault, for whoever writes. Raise Unavailable if the log was opened without keys."""
+        if self.vault is None:
+            raise Unavailable("this registry was opened without keys; it can only be read", fix="提供口令后重试")
+        return self.vault
 
     def require(self) -> None:
         """Ask the gate; not within a snapshot, whose moment is fixed, whatever is signed meanwhile."""
@@ -255,23 +263,26 @@ class Log:
         actor: str,
         command_id: str | None = None,
         cause: str | None = None,
+        foresees: Foresight = _NOTHING,
         dry_run: bool = False,
         long: bool = False,
     ) -> T:
         """Run the body and append what it recorded, all or nothing; run it again when another writer was faster.
 
         It may run in the thread of another caller, and what it recorded may be appended together with what others
-        did (`grouping`). One that takes more than some milliseconds is `long`: it keeps nobody waiting. A dry run does
-        everything but the append.
+        did (`grouping`). One that takes more than some milliseconds is `long`: it keeps nobody waiting. What it
+        `foresees` to ask is looked up beforehand, in one read with what others foresee. A dry run does everything but
+        the append.
 
         Raise whatever the body raises (nothing is written then), and Unavailable after 8 attempts or a full lock wait.
         """
         self.require()
         now = self.clock()
-        begin = partial(Unit, self, now, actor, command_id or new_id("command", now), cause)
+        begin = partial(Unit, self, now, actor, command_id or new_id("command", now), cause, foresees.indexes)
         if long or dry_run or self.rehearsing or self.recorder.in_snapshot:
             return _persistent(lambda: self._alone(begin, body, dry_run=dry_run))
-        return _persistent(lambda: self._line.take(Turn(partial(self._in_line, begin, body))))
+        turn = partial(Turn, partial(self._in_line, begin, body), foresees.claims, self.rests_on(actor))
+        return _persistent(lambda: self._line.take(turn()))
 
     def _alone(self, begin: Callable[[], Unit], body: Callable[[Unit], T], *, dry_run: bool) -> T:
         unit, result = self._judged(begin(), body)
@@ -284,8 +295,10 @@ class Log:
         finally:
             unit.close()
 
-    def _in_line(self, begin: Callable[..., Unit], body: Callable[[Unit], T], ahead: Sequence[Unit]) -> tuple[Unit, T]:
-        unit, result = self._judged(begin(ahead), body)
+    def _in_line(
+        self, begin: Callable[..., Unit], body: Callable[[Unit], T], ahead: Sequence[Unit], seen: Seen
+    ) -> tuple[Unit, T]:
+        unit, result = self._judged(begin(ahead, seen), body)
         if unit.staging:  # it was long after all
             try:
                 unit.commit()
@@ -303,14 +316,14 @@ class Log:
         finally:
             self._here.rests = None
 
-    def resting(self, actor: str, ahead: Sequence[Unit]) -> tuple[str, int] | None:
-        """The stream on which an actor's right rests, with its version: now, or as a unit just ahead has seen it."""
+    def resting(self, actor: str, ahead: Sequence[Unit], seen: Seen) -> tuple[str, int] | None:
+        """The stream on which an actor's right rests, with its version: as was seen, by a unit just ahead or now."""
         behind = self.rests_on(actor)
         if behind is None:
             return None
-        if ahead and (seen := ahead[-1].rests) is not None and seen[0] == behind:
-            return seen
-        return behind, self.recorder.version(behind)
+        if ahead and (before := ahead[-1].rests) is not None and before[0] == behind:
+            return before
+        return behind, seen.versions[behind] if behind in seen.versions else self.recorder.version(behind)
 
 
 def _persistent(attempt: Callable[[], T]) -> T:

@@ -22,7 +22,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8
 
 from registry.errors import Unavailable
-from registry.log.changes import Changes, Outcome, Overtaken, independent, together
+from registry.log.changes import Changes, Claim, Outcome, Overtaken, Seen, can_be_held, independent, together
 from registry.log.pgserver import KEY, Connection, checked, connect, create, translated, unreadable
 from registry.log.recorder import CLAIMED, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
@@ -36,6 +36,14 @@ _APPEND_STAGED = "SELECT append_staged(%b, %b, %b)"
 _CLAIMED = CLAIMED.format(
     wanted="unnest(?::text[]) WITH ORDINALITY AS wanted(key, number)", scope="?", key="wanted.key"
 )
+# As below: of many keys, each by the index.
+_LOOK = """
+SELECT scope, key, (SELECT stream FROM claims WHERE claims.scope=one.scope AND claims.key=one.key), 0::bigint
+FROM unnest(?::text[], ?::text[]) AS one(scope, key)
+UNION ALL SELECT NULL, NULL, stream,
+  coalesce((SELECT max(originator_version) FROM stored_events WHERE originator_id=stream), 0)
+FROM unnest(?::text[]) AS two(stream)
+"""
 _HOLDER = "(convert_from(state, 'UTF8')::json->'fact'->>'holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
@@ -277,6 +285,16 @@ class PostgresRecorder(LogRecorder):
     def rows_claimed(self, scope: str, keys: Sequence[str]) -> list[ClaimedRow]:
         """All keys in one round trip; see LogRecorder."""
         return self._select(_CLAIMED, ([*keys], scope))
+
+    def look(self, claims: Sequence[Claim], streams: Sequence[str]) -> Seen:
+        """All in one round trip; see LogRecorder."""
+        if self.staging:
+            return super().look(claims, streams)
+        asked = [claim for claim in claims if can_be_held(claim.key)]
+        rows = self._select(_LOOK, ([one.scope for one in asked], [one.key for one in asked], [*streams]))
+        holders: dict[Claim, str | None] = dict.fromkeys(claims)
+        holders.update((Claim(scope, key), stream) for scope, key, stream, _ in rows if scope is not None)
+        return Seen(holders, {stream: version for scope, _, stream, version in rows if scope is None})
 
     def _execute(self, statement: str, parameters: Sequence[Any]) -> "psycopg.Cursor[tuple[Any, ...]]":
         """Run a reading statement; once more on a new connection if this one was found broken."""

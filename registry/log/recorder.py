@@ -15,7 +15,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
 
-from registry.log.changes import Changes, Claim, Outcome
+from registry.log.changes import Changes, Claim, Outcome, Seen
 
 FAR_AHEAD = 1 << 62
 POLL = 0.05  # seconds
@@ -257,6 +257,10 @@ class LogRecorder(ApplicationRecorder):
     def claims(self) -> Iterator[tuple[str, str, str]]:
         """All claims (scope, key, stream), of whatever scope, in order of scope and key; flat memory."""
         yield from self._stream("SELECT scope, key, stream FROM claims ORDER BY scope, key", ())
+
+    def look(self, claims: Sequence[Claim], streams: Sequence[str]) -> Seen:
+        """Who holds these claims, and at which versions these streams stand."""
+        return Seen({claim: self.claimed(claim) for claim in claims}, {one: self.version(one) for one in streams})
 
     def last_claim(self, scope: str, prefix: str) -> str | None:
         """The greatest key of a scope that begins with the prefix."""

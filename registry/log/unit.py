@@ -1,15 +1,15 @@
 """A unit of work: what it reads stays as read; what it records is appended together with its claims, or not at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from eventsourcing.persistence import StoredEvent
 
 from keys.vault import DataKey
-from registry.errors import CorruptHistory, Unavailable, WrongState
+from registry.errors import CorruptHistory, WrongState
 from registry.log.ascending import ascending
-from registry.log.changes import Changes, Claim, ClaimTaken, storable
+from registry.log.changes import Changes, Claim, ClaimTaken, Seen, storable
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind, Loaded
 from registry.log.mapper import FactMapper, seal
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 STAGE_EVENTS = 4_000
+_NOTHING = Seen()
 
 
 class Unit:
@@ -33,12 +34,12 @@ class Unit:
         actor: str,
         command_id: str,
         cause: str | None,
+        indexes: Mapping[str, str],
         ahead: Sequence["Unit"] = (),
+        seen: Seen = _NOTHING,
     ) -> None:
-        if log.vault is None:
-            raise Unavailable("this registry was opened without keys; it can only be read", fix="提供口令后重试")
         self.log, self.now, self.actor, self.command_id, self.cause = log, now, actor, command_id, cause
-        self._vault = log.vault
+        self._vault = log.sealing
         self._loaded: dict[str, Loaded] = {}
         self._events: list[StoredEvent] = []
         self._taken: dict[Claim, str] = {}
@@ -51,12 +52,12 @@ class Unit:
         self._destroyed: list[tuple[str]] = []
         self._head: int | None = None
         self._ahead = ahead  # those that are appended just before this one, unless they fail
-        self._rests = log.resting(actor, ahead)
+        self._rests = log.resting(actor, ahead, seen)
         self._staging = False
         self._mapper = FactMapper()
         self._ids = ascending(now)
-        self._indexes: dict[str, str] = {}
-        self._foreseen: dict[Claim, str | None] = {}
+        self._indexes = dict(indexes)
+        self._foreseen = seen.holders
         self._laid_by = Scattered()
 
     def new_id(self, kind: Kind[Any]) -> str:
@@ -92,11 +93,11 @@ class Unit:
         wanted: dict[str, list[Claim]] = {}
         for claim in claims:
             wanted.setdefault(claim.scope, []).append(claim)
-        self._foreseen = {}
+        self._foreseen = foreseen = dict[Claim, str | None]()
         for scope, some in wanted.items():
             held = self.log.recorder.claimants(scope, [claim.key for claim in some]).get
             laid_by = self._laid_by.get if scope in SCATTERED and len(self._laid_by) else _nobody
-            self._foreseen.update((claim, laid_by(claim.key) or held(claim.key)) for claim in some)
+            foreseen.update((claim, laid_by(claim.key) or held(claim.key)) for claim in some)
 
     def last_claim(self, scope: str, prefix: str) -> str | None:
         """The greatest key of a scope with that prefix, with what this unit has recorded, and those ahead of it."""
@@ -213,7 +214,8 @@ class Unit:
         for claim, stream in self._taken.items():
             if claim.scope in SCATTERED:
                 self._laid_by.put(claim.key, stream)
-        for kept in (self._taken, self._foreseen, self._started, self._new):
+        self._foreseen = {}
+        for kept in (self._taken, self._started, self._new):
             kept.clear()
         self._forget()
         self._events, self._new_keys = [], []
