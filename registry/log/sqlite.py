@@ -94,7 +94,7 @@ class SqliteRecorder(LogRecorder):
                 check_same_thread=False,  # `shared` goes from thread to thread, one at a time
             )
             c.execute("PRAGMA journal_mode=WAL")
-            for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536", "mmap_size=268435456"):
+            for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536"):
                 c.execute(f"PRAGMA {pragma}")
         return c
 
