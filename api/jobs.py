@@ -143,6 +143,7 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 - whatever it was, the job must not stay open
             state, result = "failed", _failed(error)
         try:
+            _empty(path.parent, but="lock")  # it names people: whoever hears of the end finds it gone
             self._finish(job, state, result, copy)
         except RegistryError as error:
             report(error)  # told as interrupted
@@ -204,9 +205,14 @@ class Jobs:
         return self._sealer.open(row[0], f"copy|{job}".encode())
 
 
-def _remove(folder: Path) -> None:
+def _empty(folder: Path, but: str = "") -> None:
     for file in folder.iterdir() if folder.is_dir() else ():
-        file.unlink(missing_ok=True)
+        if file.name != but:
+            file.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    _empty(folder)
     if folder.is_dir():
         folder.rmdir()
 

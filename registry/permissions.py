@@ -143,6 +143,7 @@ _BY_PERMISSION: Final[Mapping[Permission, tuple[str, ...]]] = {
         bench
         audit export
         audit verify
+        audit history
         audit replay
         audit statistics
         audit diff

@@ -56,11 +56,17 @@ WORKS = {
     "award": Work("one durable award after another (2 events, 4 claims)", "one durable one-row insert", "awards/s"),
     "award_group": Work("awards from 32 concurrent callers", "the same by one caller alone", "awards/s"),
     "replay": Work(
-        "every check over the log: tree, order, roles, fold, claims, seals, certificates, register",
+        "every leaf made anew in log order against all published tiles and checkpoints; then every stream of every kind"
+        " folded in order: versions, what may follow what, two officers, roles (no key, nothing opened)",
         "select + typed decode of the same events",
         "events/s",
     ),
-    "fold": Work("every title folded from its events", "select + typed decode of the same events", "events/s"),
+    "every_check": Work(
+        "all of that with every seal opened, and certificates' signatures, claims with their blind indexes, links, data"
+        " keys and the rows of the register",
+        "select + typed decode of the same events",
+        "events/s",
+    ),
     "register_rebuild": Work(
         "the register built anew beside the live one, and switched",
         "select + typed decode + insert of its rows with its indexes",
@@ -104,7 +110,7 @@ SQLITE = {
     "award": Goal(least_ratio=0.7),
     "award_group": Goal(least_ratio=3),
     "replay": Goal(least_ratio=0.5, least=150_000),
-    "fold": Goal(least_ratio=0.5, least=150_000),
+    "every_check": Goal(least_ratio=0.5, least=150_000),
     "register_rebuild": Goal(least_ratio=0.6, least=150_000),
     "register_rebuild_busy": Goal(least_ratio=0.6, least=150_000),
     "verify": Goal(least_ratio=0.75),
@@ -128,7 +134,7 @@ POSTGRESQL = SQLITE | {
     "award": Goal(least_ratio=0.6),
     "award_group": Goal(least_ratio=6),
     "replay": Goal(least_ratio=0.5),
-    "fold": Goal(least_ratio=0.5),
+    "every_check": Goal(least_ratio=0.5),
     "register_rebuild": Goal(least_ratio=0.5),
     "register_rebuild_busy": Goal(least_ratio=0.5),
     "verify": Goal(least_ratio=0.5),

@@ -1,8 +1,9 @@
-"""What is read back: the replay with every check, the register built anew, the start of a process."""
+"""What is read back: the replay, every check, the register built anew, the start of a process."""
 
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -10,11 +11,10 @@ from api.bench.apart import begin
 from api.bench.engines import CHUNK
 from api.bench.figures import Measured, consume, rate, seconds
 from api.bench.material import new_registry
-from registry.audit import replay, verify_live
+from registry.audit import Report, verify_history, verify_live
 from registry.log.mapper import decode
 from registry.register import tables
 from registry.service import Registry
-from registry.titles.state import TITLES
 
 FEW = 250_000  # events: fewer are read three times, and the best counts
 
@@ -24,22 +24,27 @@ def rounds(events: int) -> int:
     return 3 if events < FEW else 1
 
 
-def checked(registry: Registry) -> list[Measured]:
-    """Events a second: every check there is, and the fold of the titles alone, against select and typed decode."""
+def replayed(registry: Registry) -> Measured:
+    """Events a second of the replay that needs no key, as `audit history` does it, against select and typed decode."""
+    return _verified("replay", registry, verify_history)
+
+
+def checked(registry: Registry) -> Measured:
+    """Events a second of every check there is, as `audit verify` does it, against select and typed decode."""
+    return _verified("every_check", registry, verify_live)
+
+
+def _verified(name: str, registry: Registry, verify: Callable[[Registry], Report]) -> Measured:
+    registry.tlog.sequence()  # what was appended since the import is in the tree as well
     head, found = registry.log.head(), []
     times = rounds(head)
     floor = rate(lambda: decoded(registry), head, times)
-    value = rate(lambda: found.append(verify_live(registry)), head, times)
-    wrong = f"{len(found[-1].findings)} findings" if found[-1].findings else "no finding"
-    return [Measured("replay", value, floor, f"{head:,} events, {wrong}"), _fold(registry, floor)]
+    value = rate(lambda: found.append(verify(registry)), head, times)
+    return Measured(name, value, floor, f"{head:,} events, {_said(found[-1])}")
 
 
-def _fold(registry: Registry, floor: float) -> Measured:
-    """Only the events of titles are folded, so only they count."""
-    log = registry.log
-    events = sum(row[1].startswith(f"{TITLES.prefix}-") for row in log.recorder.rows_by_position(0, log.head()))
-    value = rate(lambda: consume(replay(log)), events, rounds(events))
-    return Measured("fold", value, floor, f"{events:,} events of titles")
+def _said(report: Report) -> str:
+    return f"{len(report.findings)} findings" if report.findings else "no finding"
 
 
 def decoded(registry: Registry) -> None:

@@ -4,7 +4,7 @@ from registry.audit.diff import Changed, Difference, Figure, Made, Moment, diff,
 from registry.audit.export import export
 from registry.audit.findings import Code, Finding, Report
 from registry.audit.layout import Manifest
-from registry.audit.live import verify_live
+from registry.audit.live import verify_history, verify_live
 from registry.audit.lookup import Listed, day_of, titles_at
 from registry.audit.replay import replay, replay_statistics
 from registry.audit.statistics import Statistics, statistics
@@ -31,5 +31,6 @@ __all__ = [
     "statistics",
     "titles_at",
     "verify",
+    "verify_history",
     "verify_live",
 ]

@@ -115,7 +115,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     (None: it has none). `findings` holds at most 20 of a code; `totals` counts all.
     """
 
-    what: Literal["export", "live"]
+    what: Literal["export", "live", "history"]
     head: int
     root: str
     pinned: bool

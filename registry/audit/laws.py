@@ -3,7 +3,7 @@
 What concerns people is in `people`, key sets in `keysets`, who may record what in `roles`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from registry.audit import keysets, people
@@ -40,33 +40,33 @@ _APPROVED: dict[DecisionKind, type[Decided]] = {
 }
 
 
-def before(state: Any, name: str, event: Recorded[Any]) -> Iterator[Finding]:
+def before(state: Any, name: str, event: Recorded[Any]) -> Iterable[Finding]:
     """What is wrong with an event (by its stored name) in the light of the state before it."""
+    law = _BEFORE.get(type(event.fact))
+    return people.before(state, event) if law is None else law(state, name, event)
+
+
+def _signed(state: Any, name: str, event: Recorded[CertificateSigned]) -> Iterator[Finding]:
     fact = event.fact
-    if isinstance(fact, Decided):
-        yield from _decided(state, event)
-    elif isinstance(fact, CertificateSigned):
-        prepared = state.certificate(fact.version) if isinstance(state, Title) else None
-        if prepared is None or prepared.kid != fact.kid or prepared.signature is not None:
-            yield _at(event, Code.CERTIFICATE, f"签发的第 {fact.version} 版没有相应的待签内容")
-        if wrong := signed(name, fact):
-            yield _at(event, *wrong)
-    elif isinstance(fact, DecisionProposed) and fact.reason.get() is not None:
-        if content_digest(event.stream, fact) != fact.digest:
-            yield _at(event, Code.PROPOSAL_DIGEST, "提议的摘要与其内容不符")
-    elif isinstance(fact, DecisionRefused | DecisionReturned):
-        yield from _closed(state, event)
-    elif isinstance(fact, PaperSubmitted | PaperApproved | PaperReturned | PaperRefused):
-        if state is None or isinstance(state, Application):  # else it cannot be folded
-            yield from _paper(state, event)
-    elif isinstance(fact, KeySetPublished):
-        if state is None or isinstance(state, KeySets):
-            yield from keysets.before(state, event)
-    else:
-        yield from people.before(state, event)
+    prepared = state.certificate(fact.version) if isinstance(state, Title) else None
+    if prepared is None or prepared.kid != fact.kid or prepared.signature is not None:
+        yield _at(event, Code.CERTIFICATE, f"签发的第 {fact.version} 版没有相应的待签内容")
+    if wrong := signed(name, fact):
+        yield _at(event, *wrong)
 
 
-def _closed(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
+def _proposed(_: Any, __: str, event: Recorded[DecisionProposed]) -> Iterator[Finding]:
+    fact = event.fact
+    if fact.reason.get() is not None and content_digest(event.stream, fact) != fact.digest:
+        yield _at(event, Code.PROPOSAL_DIGEST, "提议的摘要与其内容不符")
+
+
+def _keyset(state: Any, _: str, event: Recorded[KeySetPublished]) -> Iterator[Finding]:
+    if state is None or isinstance(state, KeySets):  # else it cannot be folded
+        yield from keysets.before(state, event)
+
+
+def _closed(state: Any, _: str, event: Recorded[Any]) -> Iterator[Finding]:
     proposal = state.proposal(event.fact.proposal) if isinstance(state, Title) else None
     if proposal is None:
         yield _at(event, Code.DECISION, "不同意或退回的提议不存在")
@@ -74,8 +74,10 @@ def _closed(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
         yield _at(event, Code.OFFICERS, "提议和退回是同一名经办人")
 
 
-def _paper(state: Application | None, event: Recorded[Any]) -> Iterator[Finding]:
+def _paper(state: Any, _: str, event: Recorded[Any]) -> Iterator[Finding]:
     fact = event.fact
+    if state is not None and not isinstance(state, Application):
+        return  # it cannot be folded
     if isinstance(fact, PaperSubmitted):
         if papers.content_digest(fact.holder, fact.award, fact.paper, fact.evidence) != fact.digest:
             yield _at(event, Code.PROPOSAL_DIGEST, "申请的摘要与其内容不符")
@@ -90,7 +92,7 @@ def _paper(state: Application | None, event: Recorded[Any]) -> Iterator[Finding]
         yield _at(event, Code.OFFICERS, "提交和批准（或退回）是同一名经办人")
 
 
-def _decided(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
+def _decided(state: Any, _: str, event: Recorded[Any]) -> Iterator[Finding]:
     fact = event.fact
     proposal = state.proposal(fact.proposal) if isinstance(state, Title) else None
     if proposal is None:
@@ -109,6 +111,16 @@ def _decided(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
         yield _at(event, code, message)
     if event.actor == proposal.proposed_by:
         yield _at(event, Code.OFFICERS, "提议和批准是同一名经办人")
+
+
+_BEFORE: dict[type, Callable[[Any, str, Recorded[Any]], Iterable[Finding]]] = {
+    **dict.fromkeys(_APPROVED.values(), _decided),
+    **dict.fromkeys((DecisionRefused, DecisionReturned), _closed),
+    **dict.fromkeys((PaperSubmitted, PaperApproved, PaperReturned, PaperRefused), _paper),
+    DecisionProposed: _proposed,
+    CertificateSigned: _signed,
+    KeySetPublished: _keyset,
+}
 
 
 def of_stream(stream: str, state: Any) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """What must hold of facts about people: erased by two officers and never under a hold, roles given by two officers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +17,14 @@ FOUNDING = ("founding.1", "founding.2")
 Wrong = tuple[Code, str]
 
 
-def before(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
+def before(state: Any, event: Recorded[Any]) -> Iterable[Finding]:
     """What is wrong with an event about a holder, an officer or a request, in the light of the state before it."""
+    if isinstance(state, (Holder, Officer, DataRequest)) or event.stream.startswith("officer-"):
+        return _about(state, event)
+    return ()
+
+
+def _about(state: Any, event: Recorded[Any]) -> Iterator[Finding]:
     found: Iterator[Wrong] = iter(())
     match state:
         case Holder():

@@ -1,6 +1,6 @@
-"""Fold every stream anew, and from the states alone make claims and register rows, to compare with what is kept.
+"""Fold every stream anew and judge it. What comes of the states goes to a sink, which compares it with what is kept.
 
-Flat memory: one stream is in memory at a time, what comes of it goes to a temporary database.
+Flat memory: one stream is in memory at a time.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +18,12 @@ from registry.audit.certificates import certificates
 from registry.audit.findings import Code, Finding, Findings
 from registry.audit.layout import Row
 from registry.audit.roles import Roles
-from registry.audit.scratch import BATCH, Scratch
+from registry.audit.scratch import BATCH, Sink
 from registry.catalogue.adoption import Adopted
 from registry.errors import CorruptHistory
 from registry.holders.holder import Holder
 from registry.keyset.keyset import KeySets
-from registry.log.facts import PRIVATE, Recorded
+from registry.log.facts import Recorded
 from registry.log.kind import Kind
 from registry.log.mapper import decode, unseal
 from registry.officers.officer import Officer
@@ -43,44 +43,45 @@ class _StreamBroken(Exception):
 
 
 class Rebuild:
-    """Takes all streams in order, and fills a scratch database with what their states say.
+    """Takes all streams in order, and hands what their states are to a sink.
 
-    `key_of` opens personal fields; `index` makes the identity claims; `keyring` checks certificates (None: not at all);
-    `first` is the leaf index of the first event; `roles` has seen the same events and tells who might record them.
+    `key_of` opens personal fields; `keyring` checks certificates (None: not at all); `first` is the leaf index of the
+    first event; `roles` has seen the same events and tells who might record them (None: no law is asked).
     """
 
     def __init__(
         self,
-        scratch: Scratch,
+        sink: Sink,
         findings: Findings,
         *,
         keyring: Keyring | None = None,
         key_of: KeyOf | None = None,
-        index: Callable[[str], str] | None = None,
         first: int = 0,
         roles: Roles | None = None,
     ) -> None:
         self._first, self._roles = first, roles
-        self._scratch, self._findings, self._keyring, self._index = scratch, findings, keyring, index
+        self._sink, self._findings, self._keyring = sink, findings, keyring
         self._key_of = self._guarded(key_of) if key_of else None
-        self._states: list[tuple[str, Any]] = []
+        self.streams = 0
         self.digests: tuple[str, ...] = ()
         self.keysets: KeySets | None = None
 
-    def take_all(self, rows: Iterable[Row], progress: Callable[[int], None] | None = None) -> None:
-        """Take all events in order of stream and version; tell how many are done now and then."""
+    def take_all(self, rows: Iterable[Row], progress: Callable[[int], None] | None = None) -> int:
+        """Take all events in order of stream and version, and return how many; tell how many are done now and then."""
         done = reported = 0
         for stream, events in by_stream(rows):
             done += self._take(stream, events)
             if progress and done - reported >= BATCH:
                 progress(done)
                 reported = done
-        self._flush()
+        self._sink.flush()
         if progress:
             progress(done)
+        return done
 
     def _take(self, stream: str, rows: Iterator[Row]) -> int:
         events = list(rows)
+        self.streams += 1
         try:
             kind = _kind(stream)
             state = self._fold(kind, events)
@@ -88,40 +89,34 @@ class Rebuild:
             self._findings.add(broken.args[0])
             return len(events)
         self._judge(stream, state)
-        self._scratch.put_stream(stream, kind.claims(state, self._index), laws.links(state))
-        self._states.append((stream, state))
-        if len(self._states) >= BATCH:
-            self._flush()
+        self._sink.put(stream, kind, state)
         return len(events)
 
-    def _flush(self) -> None:
-        self._scratch.flush()
-        self._scratch.put_states(self._states)
-        self._states.clear()
-
     def _fold(self, kind: Kind[Any], rows: Iterable[Row]) -> Any:
-        state = None
+        state, evolve = None, kind.evolve
         for expected, row in enumerate(rows, 1):
             if row[2] != expected:
                 raise _broken(row, Code.VERSION, "版本号不连续", expected=str(expected), found=str(row[2]))
-            event = self._open(_decoded(row))
-            if self._keyring:
-                for finding in laws.before(state, row[3], event):
-                    self._findings.add(finding)
+            event = _decoded(row)
+            if self._key_of:
+                event = self._open(event, self._key_of)
             if self._roles:
-                for finding in self._roles.check(state, event):
-                    self._findings.add(finding)
+                self._ask(self._roles, state, row[3], event)
             try:
-                state = kind.evolve(state, event)
+                state = evolve(state, event)
             except CorruptHistory as error:
                 raise _broken(row, Code.FOLD, error.message) from error
         return state
 
-    def _open(self, event: Recorded[Any]) -> Recorded[Any]:
-        if self._key_of is None or not PRIVATE[type(event.fact)]:
-            return event
+    def _ask(self, roles: Roles, state: Any, name: str, event: Recorded[Any]) -> None:
+        for finding in laws.before(state, name, event):
+            self._findings.add(finding)
+        for finding in roles.check(state, event):
+            self._findings.add(finding)
+
+    def _open(self, event: Recorded[Any], key_of: KeyOf) -> Recorded[Any]:
         try:
-            return unseal(event, self._key_of)
+            return unseal(event, key_of)
         except CorruptHistory as error:
             place: dict[str, Any] = {"position": event.position, "stream": event.stream, "version": event.version}
             self._findings.add(Finding(code=Code.SEAL, message=error.message, **place))
@@ -140,23 +135,23 @@ class Rebuild:
         return lru_cache(maxsize=64)(guarded)
 
     def _judge(self, stream: str, state: Any) -> None:
-        for finding in laws.of_stream(stream, state):
-            self._findings.add(finding)
-        if isinstance(state, Adopted):
-            self.digests = state.digests
-        if isinstance(state, Title) and self._keyring:
-            for finding in certificates(state, self._keyring, self._first):
+        if isinstance(state, Title):
+            for finding in certificates(state, self._keyring, self._first) if self._keyring else ():
                 self._findings.add(finding)
-        if isinstance(state, KeySets):
-            self.keysets = state
-        if isinstance(state, Holder | Officer):
+        elif isinstance(state, (Holder, Officer)):
+            for finding in laws.of_stream(stream, state):
+                self._findings.add(finding)
             self._judge_key(stream, erased=isinstance(state, Holder) and state.erased is not None)
+        elif isinstance(state, Adopted):
+            self.digests = state.digests
+        elif isinstance(state, KeySets):
+            self.keysets = state
 
     def _judge_key(self, stream: str, *, erased: bool) -> None:
         """Whoever was erased has no data key, and everybody else has one."""
         without = self._key_of is not None and self._key_of(stream) is None
         if without or erased:
-            self._scratch.put_erased(stream)
+            self._sink.put_erased(stream)
         if self._key_of is None or without == erased:
             return
         code = Code.ERASURE if erased else Code.KEY_MISSING

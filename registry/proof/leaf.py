@@ -8,6 +8,7 @@ provable after a data key was destroyed.
 """
 
 import hashlib
+from functools import lru_cache
 
 import msgspec
 
@@ -33,8 +34,17 @@ def leaf_entry(position: int, stream: str, version: int, name: str, state: bytes
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
         raise CorruptHistory(f"stored event {position} ({stream} version {version}) cannot be read: {error}") from error
     digest = hashlib.sha256(state).digest()
-    return _ARRAY_AND_SCHEMA + b"".join(
-        (_uint(position), _text(stream), _uint(version), _text(name), _text(recorded_at), _DIGEST, digest)
+    return b"".join(
+        (
+            _ARRAY_AND_SCHEMA,
+            _head(0, position),
+            _text(stream),
+            _head(0, version),
+            _name(name),
+            _text(recorded_at),
+            _DIGEST,
+            digest,
+        )
     )
 
 
@@ -56,14 +66,12 @@ def _head(major: int, number: int) -> bytes:
     return bytes((major | extra,)) + number.to_bytes(width, "big")
 
 
-def _uint(number: int) -> bytes:
-    return _head(0x00, number)
-
-
 def _text(text: str) -> bytes:
     data = text.encode()
-    return _head(0x60, len(data)) + data
+    return (_SHORT[len(data)] if len(data) < len(_SHORT) else _head(0x60, len(data))) + data
 
 
+_SHORT = tuple(_head(0x60, length) for length in range(256))
+_name = lru_cache(1024)(_text)  # there are few stored names
 _ARRAY_AND_SCHEMA = _head(0x80, 7) + _text(SCHEMA)
 _DIGEST = _head(0x40, 32)

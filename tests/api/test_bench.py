@@ -35,7 +35,7 @@ CONTRACT = [
 ]
 SEVERAL = {
     "import": ["import", "import_memory"],
-    "replay": ["replay", "fold"],
+    "replay": ["replay", "every_check"],
     "register_rebuild": ["register_rebuild", "register_rebuild_busy"],
     "verify": ["verify", "verify_p99"],
     "pdf": ["pdf", "pdf_cores"],
@@ -83,6 +83,7 @@ def test_the_names_of_the_contract_are_there() -> None:
         ("award_group", "postgresql", 300.0, 100.0, False),
         ("replay", "sqlite", 149_000.0, 200_000.0, False),
         ("replay", "postgresql", 60_000.0, 100_000.0, True),
+        ("every_check", "sqlite", 149_000.0, 200_000.0, False),
         ("register_rebuild", "sqlite", 160_000.0, 300_000.0, False),
         ("verify", "sqlite", 7_500.0, 10_000.0, True),
         ("verify", "postgresql", 4_900.0, 10_000.0, False),
