@@ -35,10 +35,10 @@ class Scans:
         waiting, self._waiting = self._waiting, []
         asked = [(code, future) for code, future in waiting if not future.done()]  # done: its caller has gone
         try:
-            found = self._registry.verifier.find([code for code, _ in asked])
+            found = list(zip(asked, self._registry.verifier.find([code for code, _ in asked]), strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it was, each caller gets it
             for _, future in asked:
                 future.set_exception(error)
             return
-        for (_, future), one in zip(asked, found, strict=True):
+        for (_, future), one in found:
             future.set_result(one)

@@ -5,7 +5,7 @@ They are read one by one while the tree grows, so that one pass over the events 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from keys.errors import KeysError
 from registry.audit.findings import Code, Finding, Findings
@@ -17,6 +17,9 @@ from registry.proof.note import split_note
 from registry.proof.policy import Policy
 from registry.proof.signers import open_by
 from registry.proof.tree import EMPTY_ROOT, RightEdge
+
+if TYPE_CHECKING:
+    from registry.service import Registry
 
 
 class Signed(NamedTuple):
@@ -33,6 +36,11 @@ class Keys(NamedTuple):
 
     log: Sequence[NoteKey]
     cosigners: Sequence[CosignerKey] = ()
+
+
+def keys_of(registry: "Registry") -> Keys:
+    """The keys of a live registry's own log."""
+    return Keys(registry.tlog.keys(), registry.tlog.cosigner_keys())
 
 
 class KeptNotes:

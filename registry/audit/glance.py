@@ -9,15 +9,14 @@
 ours, where it is not so.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from os import urandom
 from typing import TYPE_CHECKING, NamedTuple
 
-from keys.vault import DataKey
-from registry.audit.checkpoints import KeptNotes, Keys, open_note
+from registry.audit.checkpoints import KeptNotes, keys_of, open_note
 from registry.audit.findings import Code, Findings
 from registry.audit.layout import ROWS
 from registry.audit.leafing import Stored, Tiles, Unwell
@@ -27,11 +26,11 @@ from registry.audit.rebuild import Rebuild
 from registry.audit.scratch import Scratch
 from registry.audit.sharing import shared
 from registry.holders.holder import HOLDERS
-from registry.log.log import Log
 from registry.paper.application import APPLICATIONS
 from registry.proof.proofs import tree_root
 from registry.proof.tree import leaf_hash
 from registry.register import tables
+from registry.register.folding import KeysInOrder
 from registry.streams import KINDS
 from registry.titles.state import TITLES
 
@@ -100,38 +99,6 @@ def _judged(registry: "Registry", job: Job, sink: Printing, findings: Findings) 
     return rebuild
 
 
-class KeysInOrder:
-    """A look-up of data keys for holders who are asked for in order, or nearly so; it keeps none in memory."""
-
-    def __init__(self, log: Log) -> None:
-        self._log, self._vault = log, log.vault
-        self._wrapped, self._holder, self._box = iter(_NONE), "", b""
-
-    @contextmanager
-    def beginning(self) -> Iterator[None]:
-        """Holders are asked for in order from the first."""
-        self._wrapped, self._holder = self._log.recorder.data_keys(), ""
-        try:
-            yield
-        finally:
-            self._wrapped = iter(_NONE)  # it is read no further
-
-    def __call__(self, wanted: str) -> DataKey | None:
-        """The data key of a holder; None when it was destroyed. Raise SealBroken for one that was changed."""
-        if self._vault is None:
-            return None
-        if wanted < self._holder:
-            wrapped = self._log.recorder.wrapped_key(wanted)
-            return self._vault.unwrap(wanted, wrapped) if wrapped else None
-        while self._holder < wanted:
-            self._holder, self._box = next(self._wrapped, _NOBODY)
-        return self._vault.unwrap(wanted, self._box) if self._holder == wanted else None
-
-
-_NOBODY = ("\U0010ffff", b"")
-_NONE: tuple[tuple[str, bytes], ...] = ()
-
-
 def _kept(registry: "Registry", key: bytes) -> dict[str, tuple[int, bytes]]:
     """The prints of the claims and of the register as they are kept."""
     prints = Prints(key)
@@ -148,7 +115,7 @@ def _kept(registry: "Registry", key: bytes) -> dict[str, tuple[int, bytes]]:
 
 def _job(registry: "Registry", head: int, published: bytes | None, pieces: Callable[[int], Sequence[Piece]]) -> Job:
     findings = Findings()
-    newest = open_note(published, _keys(registry), Code.CHECKPOINT, findings) if published else None
+    newest = open_note(published, keys_of(registry), Code.CHECKPOINT, findings) if published else None
     size = newest.size if newest else 0
     if findings.kept or size > head + registry.tlog.leaves.first:
         raise Unwell
@@ -165,15 +132,11 @@ def _job(registry: "Registry", head: int, published: bytes | None, pieces: Calla
     )
 
 
-def _keys(registry: "Registry") -> Keys:
-    return Keys(registry.tlog.keys(), registry.tlog.cosigner_keys())
-
-
 def _tree(registry: "Registry", job: Job) -> tuple[bytes, int]:
     """After the leaves were seen to be in the tiles: what lies above them, every kept checkpoint, and the root."""
     tlog, findings, tiles = registry.tlog, Findings(), Tiles(registry.tlog.folder, job.size)
     tiles.check_upper()
-    kept = KeptNotes(tlog.kept.path, _keys(registry), findings, up_to=job.size)
+    kept = KeptNotes(tlog.kept.path, keys_of(registry), findings, up_to=job.size)
     if any(tree_root(one.size, tiles.reader) != one.root for one in kept):
         raise Unwell
     edge = tiles.edge()

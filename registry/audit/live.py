@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keys.errors import KeysError
 from registry.audit import keysets
-from registry.audit.checkpoints import KeptNotes, Keys, Watch, open_note, witnessed
+from registry.audit.checkpoints import KeptNotes, Watch, keys_of, open_note, witnessed
 from registry.audit.compare import check_links, compare_claims, compare_rows, counts_of
 from registry.audit.findings import Code, Finding, Findings, Report
 from registry.audit.glance import Seen, at_everything, at_history
@@ -104,14 +104,10 @@ def _report(
         personal="opened" if what == "live" else "sealed",
         counts=seen.counts,
         checkpoints=seen.checkpoints,
-        cosigned_by=witnessed(published, _keys(registry), None).by if published else (),
+        cosigned_by=witnessed(published, keys_of(registry), None).by if published else (),
         totals=dict(findings.totals),
         findings=findings.kept,
     )
-
-
-def _keys(registry: "Registry") -> Keys:
-    return Keys(registry.tlog.keys(), registry.tlog.cosigner_keys())
 
 
 def _roles(registry: "Registry") -> Roles:
@@ -133,7 +129,7 @@ def _tree(
     registry: "Registry", head: int, published: bytes | None, findings: Findings, roles: Roles
 ) -> tuple[Order, int]:
     """The tree over the stored events, and how many kept checkpoints it agrees with."""
-    tlog, keys = registry.tlog, _keys(registry)
+    tlog, keys = registry.tlog, keys_of(registry)
     newest = open_note(published, keys, Code.CHECKPOINT, findings, file=CHECKPOINT) if published else None
     size = newest.size if newest else 0
     kept = KeptNotes(tlog.kept.path, keys, findings, up_to=size)

@@ -84,6 +84,8 @@ class Seen(NamedTuple):
     versions: Mapping[str, int] = {}
 
 
+NOTHING_FORESEEN, NOTHING_SEEN = Foresight(), Seen()
+
 Outcome = range | Exception
 """The positions of a write's events, or why it was not written."""
 

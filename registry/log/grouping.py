@@ -18,13 +18,12 @@ from typing import Any, Generic, TypeVar, cast
 
 from eventsourcing.persistence import IntegrityError
 
-from registry.log.changes import Changes, Claim, Outcome, Overtaken, Seen
+from registry.log.changes import NOTHING_SEEN, Changes, Claim, Outcome, Overtaken, Seen
 from registry.log.recorder import LogRecorder
 from registry.log.unit import Unit
 
 T = TypeVar("T")
 
-_NOTHING = Seen()
 MOST = 64  # units in one transaction; who comes later goes with the next
 
 
@@ -46,7 +45,7 @@ class Turn(Generic[T]):
         self._error: BaseException | None = None
         self._told = self.done = False
 
-    def run(self, ahead: Sequence[Unit] = (), seen: Seen = _NOTHING) -> Changes | None:
+    def run(self, ahead: Sequence[Unit] = (), seen: Seen = NOTHING_SEEN) -> Changes | None:
         """Run the body; return what is to be appended, None for nothing. Those ahead go before it, unless they fail.
 
         What it asks for and was not seen is looked up by itself.
@@ -204,7 +203,7 @@ class Line:
         claims = [claim for turn in some for claim in turn.claims]
         streams = {turn.rests for turn in some if turn.rests is not None}
         try:
-            return self._recorder.look(claims, sorted(streams)) if claims or streams else _NOTHING
+            return self._recorder.look(claims, sorted(streams)) if claims or streams else NOTHING_SEEN
         except Exception as error:  # noqa: BLE001 - each caller gets it
             for turn in some:
                 turn.settle(error)

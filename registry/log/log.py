@@ -27,7 +27,7 @@ from eventsourcing.utils import Environment
 
 from keys.vault import DataKey, Vault
 from registry.errors import Unavailable
-from registry.log.changes import Claim, Foresight, Seen, can_be_held
+from registry.log.changes import NOTHING_FORESEEN, Claim, Foresight, Seen, can_be_held
 from registry.log.engine import Place, recorder_at
 from registry.log.facts import Recorded
 from registry.log.grouping import Line, Turn
@@ -44,7 +44,6 @@ KnownAt = datetime | int
 """How much of the log was known: what was recorded up to an instant, or up to and with a log position (0: nothing)."""
 
 ATTEMPTS = 8
-_NOTHING = Foresight()
 MOST_KEPT = 1_000  # states that `current` keeps
 
 
@@ -263,7 +262,7 @@ class Log:
         actor: str,
         command_id: str | None = None,
         cause: str | None = None,
-        foresees: Foresight = _NOTHING,
+        foresees: Foresight = NOTHING_FORESEEN,
         dry_run: bool = False,
         long: bool = False,
     ) -> T:

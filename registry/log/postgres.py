@@ -24,7 +24,7 @@ from psycopg.types.numeric import Int8
 from registry.errors import Unavailable
 from registry.log.changes import Changes, Claim, Outcome, Overtaken, Seen, can_be_held, independent, together
 from registry.log.pgserver import KEY, Connection, checked, connect, create, translated, unreadable
-from registry.log.recorder import CLAIMED, ClaimedRow, LogRecorder
+from registry.log.recorder import CLAIMED, OR_NOBODY, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
 
 RESOLVE_SECONDS = 45  # longer than a fail-over takes
@@ -34,7 +34,10 @@ FETCH = 5_000  # rows
 _APPEND = f"SELECT append({', '.join(['%b'] * 17)})"
 _APPEND_STAGED = "SELECT append_staged(%b, %b, %b)"
 _CLAIMED = CLAIMED.format(
-    wanted="unnest(?::text[]) WITH ORDINALITY AS wanted(key, number)", scope="?", key="wanted.key"
+    number="number",
+    held="unnest(?::text[]) WITH ORDINALITY AS wanted(key, number)" + OR_NOBODY,
+    key="wanted.key",
+    order="number, originator_version",
 )
 # As below: of many keys, each by the index.
 _LOOK = """

@@ -29,12 +29,12 @@ _EVENT = "POSITION, originator_id, originator_version, topic, state FROM stored_
 # One statement is one moment: the events of the stream that holds a claim, each with the head of the log beside it, the
 # first one with the data key of the holder whom it names. A key that nobody holds has one row, of the head alone.
 CLAIMED = """
-SELECT number, (SELECT max(POSITION) FROM stored_events),
+SELECT {number}, (SELECT max(POSITION) FROM stored_events),
   CASE WHEN originator_version=1 THEN (SELECT wrapped FROM data_keys WHERE holder=HOLDER) END,
   stored_events.POSITION, originator_id, originator_version, topic, state
-FROM {wanted} LEFT JOIN stored_events ON originator_id=(SELECT stream FROM claims WHERE scope={scope} AND key={key})
-ORDER BY number, originator_version
+FROM {held}=(SELECT stream FROM claims WHERE scope=? AND key={key}) ORDER BY {order}
 """
+OR_NOBODY = " LEFT JOIN stored_events ON originator_id"
 # Key by key, each by the index: of many keys in one condition PostgreSQL thinks that the whole scope is read sooner.
 _HELD = "SELECT column1, (SELECT stream FROM claims WHERE scope=? AND key=column1) FROM (VALUES {}) AS wanted"
 VERSION = "SELECT max(originator_version) FROM stored_events WHERE originator_id=?"

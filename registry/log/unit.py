@@ -9,7 +9,7 @@ from eventsourcing.persistence import StoredEvent
 from keys.vault import DataKey
 from registry.errors import CorruptHistory, WrongState
 from registry.log.ascending import ascending
-from registry.log.changes import Changes, Claim, ClaimTaken, Seen, storable
+from registry.log.changes import NOTHING_SEEN, Changes, Claim, ClaimTaken, Seen, storable
 from registry.log.facts import Fact, Recorded
 from registry.log.kind import Kind, Loaded
 from registry.log.mapper import FactMapper, seal
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 STAGE_EVENTS = 4_000
-_NOTHING = Seen()
 
 
 class Unit:
@@ -36,7 +35,7 @@ class Unit:
         cause: str | None,
         indexes: Mapping[str, str],
         ahead: Sequence["Unit"] = (),
-        seen: Seen = _NOTHING,
+        seen: Seen = NOTHING_SEEN,
     ) -> None:
         self.log, self.now, self.actor, self.command_id, self.cause = log, now, actor, command_id, cause
         self._vault = log.sealing

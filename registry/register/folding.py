@@ -1,6 +1,7 @@
 """From stored events to the rows of the register: stream after stream, in flat memory."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -25,9 +26,10 @@ def folded(log: Log, up_to: int, kind: Kind[Any]) -> Iterator[Folded]:
 
     Of the sealed fields only the holders' are opened: nothing else that is sealed shows in the register.
     """
-    key_of = keys_in_order(log) if kind is HOLDERS else None
-    for stream, rows in groupby(log.recorder.rows_by_stream(up_to, f"{kind.prefix}-"), key=itemgetter(1)):
-        yield _fold(stream, kind, rows, key_of)
+    keys = KeysInOrder(log)
+    with keys.beginning():
+        for stream, rows in groupby(log.recorder.rows_by_stream(up_to, f"{kind.prefix}-"), key=itemgetter(1)):
+            yield _fold(stream, kind, rows, keys if kind is HOLDERS else None)
 
 
 def added(log: Log, after: int, up_to: int) -> Iterator[tuple[Folded, bool]]:
@@ -55,22 +57,33 @@ def _fold(stream: str, kind: Kind[Any], rows: Iterable[Row], key_of: KeyOf | Non
     return stream, state, done
 
 
-def keys_in_order(log: Log) -> KeyOf:
-    """A look-up of data keys for holders that are asked for in order: the keys are read in that order beside them."""
-    wrapped, vault, anyone = log.recorder.data_keys(), log.vault, log.data_keys()
-    holder, box = "", b""
+class KeysInOrder:
+    """A look-up of data keys for holders who are asked for in order, or nearly so; it keeps none in memory."""
 
-    def key_of(wanted: str) -> DataKey | None:
-        nonlocal holder, box
-        if vault is None:
+    def __init__(self, log: Log) -> None:
+        self._log, self._vault = log, log.vault
+        self._wrapped, self._holder, self._box = iter(_NONE), "", b""
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Holders are asked for in order from the first."""
+        self._wrapped, self._holder = self._log.recorder.data_keys(), ""
+        try:
+            yield
+        finally:
+            self._wrapped = iter(_NONE)  # it is read no further
+
+    def __call__(self, wanted: str) -> DataKey | None:
+        """The data key of a holder; None when it was destroyed. Raise SealBroken for one that was changed."""
+        if self._vault is None:
             return None
-        if wanted < holder:
-            return anyone(wanted)
-        while holder < wanted:
-            holder, box = next(wrapped, _NOBODY)
-        return vault.unwrap(wanted, box) if holder == wanted else None
-
-    return key_of
+        if wanted < self._holder:
+            wrapped = self._log.recorder.wrapped_key(wanted)
+            return self._vault.unwrap(wanted, wrapped) if wrapped else None
+        while self._holder < wanted:
+            self._holder, self._box = next(self._wrapped, _NOBODY)
+        return self._vault.unwrap(wanted, self._box) if self._holder == wanted else None
 
 
 _NOBODY = ("\U0010ffff", b"")
+_NONE: tuple[tuple[str, bytes], ...] = ()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import NUMBERS, Cli
+from tests.audit_life import damage
 
 
 @pytest.fixture
@@ -50,6 +51,17 @@ def test_the_live_registry_and_an_export_beside_it(cli: Cli, exported: Path) -> 
     assert (live["what"], live["personal"], live["findings"]) == ("live", "opened", [])
     beside = cli.data("audit", "verify", "before", "--beside")
     assert (beside["root"], beside["personal"]) == (live["root"], "opened")
+
+
+def test_the_history_is_replayed_without_opening_anything_and_a_gap_ends_with_3(cli: Cli) -> None:
+    report = cli.data("audit", "history")
+    assert (report["what"], report["personal"], report["findings"]) == ("history", "sealed", [])
+    assert report["counts"]["events"] == report["head"]
+    damage(cli.folder / "data" / "registry.db", "UPDATE stored_events SET originator_version=9 WHERE rowid=1")
+    told = cli("audit", "history", "-o", "json")
+    assert told.exit_code == 3
+    assert "version-order" in {one["code"] for one in json.loads(told.stdout)["findings"]}
+    assert cli("audit", "history").exit_code == 3
 
 
 def test_replay_gives_the_register_at_a_moment(cli: Cli, exported: Path) -> None:
