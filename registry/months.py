@@ -20,8 +20,8 @@ import msgspec
 
 from keys.files import sync_folder
 from registry.errors import BadInput, Unavailable
+from registry.wal import BUSY_SECONDS
 
-BUSY_SECONDS = 10
 KEPT_MONTHS = 36  # records of providing personal data are kept for three years (网络数据安全管理条例, article 12)
 LEAST_MONTHS = 6  # network logs are kept for six months at least (网络安全法, article 21)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import Unavailable
+from registry.wal import BUSY_SECONDS, switch_to_wal
 
 SCHEMA_VERSION = 1
-BUSY_SECONDS = 10
 
 # Instants are whole seconds of Unix time. What is looked up by a secret is looked up by its hash.
 _SCHEMA = """
@@ -88,7 +88,8 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         c = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        switch_to_wal(c)
+        for pragma in ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
             c.execute(f"PRAGMA {pragma}")
         return c
 

@@ -20,9 +20,9 @@ from registry.errors import Unavailable
 from registry.log.changes import MOVED, Changes, ClaimTaken, Outcome, Overtaken, independent, moved, together
 from registry.log.recorder import CLAIMED, OR_NOBODY, VERSION, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
+from registry.wal import BUSY_SECONDS, switch_to_wal
 
 SCHEMA_VERSION = 1
-BUSY_MS = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stored_events (
@@ -93,11 +93,11 @@ class SqliteRecorder(LogRecorder):
             c = sqlite3.connect(
                 self.path,
                 isolation_level=None,
-                timeout=BUSY_MS / 1000,
+                timeout=BUSY_SECONDS,
                 cached_statements=256,
                 check_same_thread=False,  # `shared` goes from thread to thread, one at a time
             )
-            c.execute("PRAGMA journal_mode=WAL")
+            switch_to_wal(c)
             for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536"):
                 c.execute(f"PRAGMA {pragma}")
         return c

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from registry.errors import Unavailable
 from registry.register import tables
+from registry.wal import BUSY_SECONDS, switch_to_wal
 
 
 class RegisterFile:
@@ -44,7 +45,7 @@ class RegisterFile:
             raise Unavailable(f"the register cannot be read: {error}", fix="title-registry register rebuild") from error
 
     def _open(self) -> tuple[sqlite3.Connection, int | None] | None:
-        c = sqlite3.connect(self.path, isolation_level=None, timeout=10, cached_statements=256)
+        c = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=256)
         with ExitStack() as unless_good:
             unless_good.callback(c.close)
             if _version(c) not in (0, tables.SCHEMA_VERSION):
@@ -111,7 +112,8 @@ def begin(path: Path | None = None) -> sqlite3.Connection:
 
 def _version(c: sqlite3.Connection) -> int:
     """The version of the tables, which are made if there are none."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+    switch_to_wal(c)
+    for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
         c.execute(f"PRAGMA {pragma}")
     c.execute("BEGIN IMMEDIATE")
     version = int(c.execute("PRAGMA user_version").fetchone()[0])

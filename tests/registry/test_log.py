@@ -276,7 +276,7 @@ def test_a_writer_who_is_always_late_gives_up(registry: Registry, second: Regist
 @pytest.mark.sqlite_file
 def test_a_store_that_another_keeps_locked(registry: Registry, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     title = registry.award(awarding(person(1)), officer=CLERK)
-    monkeypatch.setattr(recorders, "BUSY_MS", 20)
+    monkeypatch.setattr(recorders, "BUSY_SECONDS", 0.02)
     waiting = Registry(Folder(registry.folder.path), registry.custody, clock)
     before = tables(registry)
     with closing(sqlite3.connect(registry.folder.log, isolation_level=None)) as c:
