@@ -57,6 +57,10 @@ LATER = NOW + timedelta(days=400)
 PASSPHRASE = "样例口令 with a token".encode()
 PIN, SO_PIN, LABEL = "271828", "31415926", "registry"
 IN_TOKEN = (Purpose.E_CERTIFICATE, Purpose.DOCUMENT, Purpose.CHECKPOINT)
+# A search that a lost session has ended is ended again by the library when it forgets it, and says so on stderr.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. 'pkcs11._pkcs11.OperationContext:pytest.PytestUnraisableExceptionWarning"
+)
 PLACES = ("softhsm", "x86_64-linux-gnu/softhsm", "aarch64-linux-gnu/softhsm", "pkcs11")
 
 
