@@ -30,6 +30,7 @@ from api.signin.limits import Limits
 from api.waiting import Waiting
 from keys.errors import KeysError
 from registry.errors import RegistryError
+from registry.processes import end_with_parent
 from registry.service import Registry
 
 _KEPT = {**PRIVATE, "Cache-Control": "public, max-age=300", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
@@ -103,7 +104,8 @@ def create_app(registry: Registry) -> Service:
 
 
 def from_environment() -> Service:
-    """The application of one service process, opened by its settings."""
+    """The application of one service process, opened by its settings; one of several ends with the first."""
+    end_with_parent()
     settings = Settings()
     registry = Registry.open(settings.data, settings.read_passphrase(), checkpoints=settings.checkpoints)
     if settings.read_database:

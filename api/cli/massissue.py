@@ -23,6 +23,7 @@ from keys.files import write_private
 from registry.errors import RegistryError
 from registry.issuing import Proof
 from registry.looks import Purpose
+from registry.processes import end_with_parent
 from registry.service import Registry
 from registry.titles.state import Certificate
 
@@ -173,6 +174,7 @@ _here: dict[str, tuple[Registry, Press]] = {}
 
 
 def _begin(data: Path, passphrase: bytes, extra_fonts: Path | None, checkpoints: Path | None) -> None:
+    end_with_parent()
     _here["parts"] = (Registry.open(data, passphrase, checkpoints=checkpoints), Press(extra_fonts))
 
 

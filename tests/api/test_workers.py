@@ -60,6 +60,17 @@ def test_a_killed_process_is_replaced_and_the_service_answers_all_the_while(
     until(lambda: len(_workers(site) - {killed}) == 3)
 
 
+def test_when_the_first_process_is_killed_none_serves_on_and_the_port_is_free(cabinet: Cabinet, tmp_path: Path) -> None:
+    data = copied(cabinet.registry.folder.path, tmp_path / "data")
+    with serving(data, workers=2) as site:
+        until(lambda: len(_workers(site)) == 2)
+        workers = _workers(site)
+        site.process.kill()
+        until(lambda: not any(map(_lives, workers)))
+        with serving(data, site.port) as again:
+            assert again.verified(cabinet.valid.code)["status"] == "valid"
+
+
 def test_one_process_leads_in_each_duty_and_no_other(three: tuple[Site, Registry]) -> None:
     _, registry = three
     until(lambda: all(_is_led(registry, duty) for duty in DUTIES))
@@ -114,6 +125,14 @@ def _workers(site: Site) -> set[int]:
     children = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()
     commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
     return {pid for pid, command in commands.items() if "spawn_main" in command}
+
+
+def _lives(process: int) -> bool:
+    """A process that has ended has no command line, if anything is left of it."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
