@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from keys import passphrase as passphrases
 from keys.custody import Custody
 from registry.folder import Config, Folder
 from registry.service import Registry
@@ -19,6 +21,9 @@ CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
 
 
 _WITH_A_REGISTRY = {"made", "founded", "cabinet", "registry", "large", "site", "bureau", "served"}
+
+# One passphrase with one salt makes one key: a process of tests computes it once, as a server does. It takes 0.1 s.
+passphrases.scrypt = cache(passphrases.scrypt)  # type: ignore[assignment]
 
 # A loaded machine is slow now and then; no test of ours is about time.
 settings.register_profile("patient", deadline=None)

@@ -108,7 +108,8 @@ def test_key_files_do_not_open_with_the_passphrase_itself(made: Path) -> None:
     # Else a guess at the passphrase would cost 2,048 rounds of PBKDF2 and not one scrypt.
     for path in made.glob("*-*.pem"):
         if b"ENCRYPTED" in path.read_bytes():
-            with pytest.raises(ValueError, match="password"):
+            # One wrong password of 256 leaves a right padding, and is found by what is behind it.
+            with pytest.raises(ValueError, match="Incorrect password|Could not deserialize"):
                 load_pem_private_key(path.read_bytes(), PASSPHRASE)
 
 
