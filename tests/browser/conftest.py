@@ -253,7 +253,7 @@ def stranger() -> Issuer:
 
 
 @pytest.fixture
-def site(issuer: Issuer) -> Iterator[Site]:
+def shown(issuer: Issuer) -> Iterator[Site]:
     served = Site()
     served.jwks = {"keys": [issuer.jwk]}
     yield served

@@ -52,7 +52,7 @@ ISSUING = Purpose.of_registry()
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One key folder for the whole module; tests that change it take a copy."""
     folder = tmp_path_factory.mktemp("custody") / "keys"
     Custody.create(folder, PASSPHRASE, NOW, organisation=BUREAU)
@@ -60,8 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "keys"))
+def folder(created: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(created, tmp_path / "keys"))
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def test_a_new_folder_has_one_key_for_each_purpose(custody: Custody) -> None:
         verify(custody.keyring.find(custody.keyring.current(purpose, NOW).kid), purpose, b"body", signature)
 
 
-def test_nobody_else_may_read_any_file(made: Path) -> None:
-    assert made.stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o600}
+def test_nobody_else_may_read_any_file(created: Path) -> None:
+    assert created.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in created.iterdir()} == {0o600}
 
 
-def test_no_private_key_lies_in_clear(made: Path, custody: Custody) -> None:
-    everything = b"".join(contents(made).values())
+def test_no_private_key_lies_in_clear(created: Path, custody: Custody) -> None:
+    everything = b"".join(contents(created).values())
     for purpose in ISSUING:
         key = custody.signer(purpose, NOW)._key
         der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -104,9 +104,9 @@ def test_no_private_key_lies_in_clear(made: Path, custody: Custody) -> None:
     assert b"BEGIN PRIVATE KEY" not in everything
 
 
-def test_key_files_do_not_open_with_the_passphrase_itself(made: Path) -> None:
+def test_key_files_do_not_open_with_the_passphrase_itself(created: Path) -> None:
     # Else a guess at the passphrase would cost 2,048 rounds of PBKDF2 and not one scrypt.
-    for path in made.glob("*-*.pem"):
+    for path in created.glob("*-*.pem"):
         if b"ENCRYPTED" in path.read_bytes():
             # One wrong password of 256 leaves a right padding, and is found by what is behind it.
             with pytest.raises(ValueError, match="Incorrect password|Could not deserialize"):
@@ -324,18 +324,18 @@ def test_another_process_signs_with_the_new_key_at_once(folder: Path, custody: C
 
 def test_folders_that_follow_at_once_end_with_what_was_read_last(folder: Path, custody: Custody) -> None:
     before, read = custody.keyring.records, list[int]()
-    made = [custody.make(purpose, LATER) for purpose in ISSUING]
+    created = [custody.make(purpose, LATER) for purpose in ISSUING]
 
     def follow(_: int) -> None:
         def now() -> list[KeyRecord]:
             read.append(len(read))
-            return [*before, *made[: len(read)]]
+            return [*before, *created[: len(read)]]
 
         Custody.open(folder, PASSPHRASE).follow(now)
 
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(follow, made))
-    assert public_only(folder).keyring.records == (*before, *made)
+        list(threads.map(follow, created))
+    assert public_only(folder).keyring.records == (*before, *created)
 
 
 def test_the_approvers_key_never_stands_among_the_keys_that_issue(folder: Path, custody: Custody) -> None:

@@ -111,15 +111,15 @@ def settings(place: Path) -> TokenSettings:
 
 
 @pytest.fixture(scope="module")
-def made(settings: TokenSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def created(settings: TokenSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("custody") / "keys"
     Custody.create(folder, PASSPHRASE, NOW, organisation="丽水市人力资源和社会保障局", token=settings)
     return folder
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "keys"))
+def folder(created: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(created, tmp_path / "keys"))
 
 
 @pytest.fixture
@@ -151,16 +151,16 @@ def change(folder: Path, **settings: Any) -> None:
 # What lies where
 
 
-def test_the_folder_holds_only_what_the_token_does_not(made: Path) -> None:
-    kinds = {path.name.partition("-")[0].partition(".")[0] for path in made.iterdir()}
+def test_the_folder_holds_only_what_the_token_does_not(created: Path) -> None:
+    kinds = {path.name.partition("-")[0].partition(".")[0] for path in created.iterdir()}
     assert kinds == {"keys", "secrets", "custody", "root", "issuing", "cosignature"}
-    assert not (made / "root-key.pem").exists()
-    secrets = msgspec.json.decode(sealing.unseal((made / "secrets.bin").read_bytes(), PASSPHRASE), type=Secrets)
+    assert not (created / "root-key.pem").exists()
+    secrets = msgspec.json.decode(sealing.unseal((created / "secrets.bin").read_bytes(), PASSPHRASE), type=Secrets)
     assert (secrets.master, secrets.index_key) == (b"", b"")
-    assert PIN.encode() not in b"".join(path.read_bytes() for path in made.iterdir())
+    assert PIN.encode() not in b"".join(path.read_bytes() for path in created.iterdir())
 
 
-def test_every_key_in_the_token_is_sensitive_and_was_never_extractable(made: Path, token: Token) -> None:
+def test_every_key_in_the_token_is_sensitive_and_was_never_extractable(created: Path, token: Token) -> None:
     import pkcs11
 
     def look(session: pkcs11.Session) -> int:
@@ -175,7 +175,7 @@ def test_every_key_in_the_token_is_sensitive_and_was_never_extractable(made: Pat
     assert token.use(look) >= 6  # three signing keys, the root, and the vault's two
 
 
-def test_the_token_refuses_to_give_a_key_away(made: Path, token: Token) -> None:
+def test_the_token_refuses_to_give_a_key_away(created: Path, token: Token) -> None:
     import pkcs11
 
     def attack(session: pkcs11.Session) -> None:
@@ -350,7 +350,7 @@ def test_rotation_happens_in_the_token_and_old_signatures_stay_good(custody: Cus
 
 
 def test_a_making_that_fails_leaves_nothing_in_token_or_folder(
-    settings: TokenSettings, token: Token, tmp_path: Path, made: Path
+    settings: TokenSettings, token: Token, tmp_path: Path, created: Path
 ) -> None:
     before = objects(token)
     with pytest.raises(ValueError, match="64 characters"):
@@ -358,7 +358,7 @@ def test_a_making_that_fails_leaves_nothing_in_token_or_folder(
     assert objects(token) == before
     assert not (tmp_path / "keys").exists()
     with pytest.raises(KeyNotUsable, match="根证书已于"):
-        Custody.open(made, PASSPHRASE).make(Purpose.DOCUMENT, NOW + timedelta(days=21 * 365))
+        Custody.open(created, PASSPHRASE).make(Purpose.DOCUMENT, NOW + timedelta(days=21 * 365))
     assert objects(token) == before
 
 

@@ -124,9 +124,9 @@ Made = tuple[Path, Signer]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A witness that serves the log, and its signer (opening one costs 0.1 s each time)."""
-    folder = tmp_path_factory.mktemp("made") / "witness"
+    folder = tmp_path_factory.mktemp("begun") / "witness"
     Witness.create(folder, NAME, PASSPHRASE).add_log(LOG.vkey)
     private = load_der_private_key(unseal((folder / "key.bin").read_bytes(), PASSPHRASE), None)
     assert isinstance(private, Ed25519PrivateKey)
@@ -138,15 +138,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def copied(made: Made, folder: Path, clock: Clock) -> Witness:
+def copied(begun: Made, folder: Path, clock: Clock) -> Witness:
     """A copy of that witness."""
-    shutil.copytree(made[0], folder)
-    return Witness(WitnessFolder(folder), made[1], clock)
+    shutil.copytree(begun[0], folder)
+    return Witness(WitnessFolder(folder), begun[1], clock)
 
 
 @pytest.fixture
-def witness(made: Made, tmp_path: Path, clock: Clock) -> Witness:
-    return copied(made, tmp_path / "witness", clock)
+def witness(begun: Made, tmp_path: Path, clock: Clock) -> Witness:
+    return copied(begun, tmp_path / "witness", clock)
 
 
 def head(witness: Witness) -> tuple[int, bytes]:
@@ -169,9 +169,9 @@ def test_a_log_that_grows_is_cosigned_and_a_second_reader_agrees(witness: Witnes
             cosigned_at(reply.body, LOG.text(size - 1), str(witness.key))
 
 
-def test_every_old_and_new_size_up_to_the_whole_log(made: Made, tmp_path: Path) -> None:
+def test_every_old_and_new_size_up_to_the_whole_log(begun: Made, tmp_path: Path) -> None:
     for old in (1, 2, 3, 7, 8, 12):
-        witness = copied(made, tmp_path / f"from-{old}", Clock())
+        witness = copied(begun, tmp_path / f"from-{old}", Clock())
         assert witness.add_checkpoint(LOG.request(0, old)).status == 200
         for size in range(old + 1, 20):
             assert witness.add_checkpoint(LOG.request(size - 1, size)).status == 200
@@ -492,10 +492,10 @@ BRANCHES = (LOG, FORK, LOG.forked(0))
     )
 )
 def test_whatever_is_sent_the_answer_is_that_of_the_definition(
-    made: Made, tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int | None, int, bool]]
+    begun: Made, tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int | None, int, bool]]
 ) -> None:
     """Any branch, any sizes, right or missing proofs; `None` stands for the size that the witness has."""
-    witness = copied(made, tmp_path_factory.mktemp("any") / "witness", Clock())
+    witness = copied(begun, tmp_path_factory.mktemp("any") / "witness", Clock())
     leaves: list[bytes] = []
     for branch, named, size, proven in sent:
         log, old = BRANCHES[branch], len(leaves) if named is None else named
@@ -515,8 +515,8 @@ def expected(leaves: list[bytes], new: list[bytes], old: int, proven: bool) -> i
     return 200 if new[: len(leaves)] == leaves and (proven or needs_none) else 422
 
 
-def test_two_threads_race_200_rounds_and_it_never_goes_back(witness: Witness, made: Made) -> None:
-    folder, racers = witness.folder, [witness, Witness(WitnessFolder(witness.folder.path), made[1], Clock())]
+def test_two_threads_race_200_rounds_and_it_never_goes_back(witness: Witness, begun: Made) -> None:
+    folder, racers = witness.folder, [witness, Witness(WitnessFolder(witness.folder.path), begun[1], Clock())]
     log, start = Log([b"0"], LOG.key), threading.Barrier(2, timeout=30)
 
     def send(racer: Witness, body: bytes) -> Reply:
