@@ -109,7 +109,7 @@ def test_key_files_do_not_open_with_the_passphrase_itself(created: Path) -> None
     for path in created.glob("*-*.pem"):
         if b"ENCRYPTED" in path.read_bytes():
             # One wrong password of 256 leaves a right padding, and is found by what is behind it.
-            with pytest.raises(ValueError, match="Incorrect password|Could not deserialize"):
+            with pytest.raises(ValueError, match=r"Incorrect password|Could not deserialize"):
                 load_pem_private_key(path.read_bytes(), PASSPHRASE)
 
 
