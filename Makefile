@@ -5,7 +5,7 @@
 PYTHON ?= python3
 SERVE ?= 1
 PORT ?= 8000
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := .venv/bin
 
 .PHONY: demo test check bench lock clean

@@ -4,7 +4,7 @@ A list of a million people lays a million blind indexes by. In a table with an i
 page; without an index nobody finds them again. So the unit that laid them by remembers whose they are.
 """
 
-from array import array
+from registry.places import Places
 
 SCATTERED = frozenset({"identity", "code"})
 """The scopes whose keys are hashes or random."""
@@ -13,15 +13,12 @@ _FIRST, _SECOND = slice(0, 16), slice(16, 24)  # hexadecimal digits of a blind i
 
 
 class Scattered:
-    """The stream of each blind index (64 hexadecimal digits); all streams are of one kind, with ids of one length.
-
-    Open addressing, 16 bytes a place, a place at most two thirds of the time taken; stream 0 means an empty place.
-    """
+    """The stream of each blind index (64 hexadecimal digits); all streams are of one kind, with ids of one length."""
 
     def __init__(self) -> None:
         self._streams = bytearray()
         self._width = 0
-        self._resize(1 << 10)
+        self._places = Places()
 
     def __len__(self) -> int:
         return len(self._streams) // self._width if self._width else 0
@@ -32,37 +29,9 @@ class Scattered:
         if len(stream) != self._width:
             raise ValueError("ids of streams of one kind have one length")
         self._streams += stream.encode()
-        if len(self) * 3 > self._mask * 2:
-            self._grow()
-        self._set(int(index[_FIRST], 16), int(index[_SECOND], 16), len(self))
+        self._places.keep(int(index[_FIRST], 16), int(index[_SECOND], 16), len(self))
 
     def get(self, index: str) -> str | None:
         """The stream of an index; None if it is not known."""
-        one, two = int(index[_FIRST], 16), int(index[_SECOND], 16)
-        ones, twos, numbers, mask = self._ones, self._twos, self._numbers, self._mask
-        place = one & mask
-        while number := numbers[place]:
-            if ones[place] == one and twos[place] == two:
-                return self._streams[(number - 1) * self._width : number * self._width].decode()
-            place = (place + 1) & mask
-        return None
-
-    def _set(self, one: int, two: int, number: int) -> None:
-        numbers, mask = self._numbers, self._mask
-        place = one & mask
-        while numbers[place]:
-            place = (place + 1) & mask
-        self._ones[place], self._twos[place], numbers[place] = one, two, number
-
-    def _resize(self, places: int) -> None:
-        self._mask = places - 1
-        self._ones: array[int] = array("Q", bytes(8 * places))
-        self._twos: array[int] = array("I", bytes(4 * places))
-        self._numbers: array[int] = array("I", bytes(4 * places))
-
-    def _grow(self) -> None:
-        old = zip(self._ones, self._twos, self._numbers, strict=True)
-        self._resize((self._mask + 1) * 2)
-        for one, two, number in old:
-            if number:
-                self._set(one, two, number)
+        number = self._places.find(int(index[_FIRST], 16), int(index[_SECOND], 16))
+        return self._streams[(number - 1) * self._width : number * self._width].decode() if number else None

@@ -98,7 +98,7 @@ class SqliteRecorder(LogRecorder):
                 check_same_thread=False,  # `shared` goes from thread to thread, one at a time
             )
             switch_to_wal(c)
-            for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536"):
+            for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-32768"):
                 c.execute(f"PRAGMA {pragma}")
         return c
 

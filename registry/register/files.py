@@ -105,7 +105,7 @@ def begin(path: Path | None = None) -> sqlite3.Connection:
     Without a path the file has no name, and goes with the connection.
     """
     c = sqlite3.connect(path or "", isolation_level=None, cached_statements=256)
-    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-32768", "secure_delete=ON"):
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-16384", "secure_delete=ON"):
         c.execute(f"PRAGMA {pragma}")
     return c
 
