@@ -20,7 +20,7 @@ pytest.register_assert_rewrite("tests.check_log", "tests.scenario")
 CONFIG = Config(base_url="https://zc.example.cn", phone="0578-000 0000")
 
 
-_WITH_A_REGISTRY = {"made", "founded", "cabinet", "registry", "large", "site", "bureau", "served"}
+_WITH_A_REGISTRY = {"made", "founded", "cabinet", "registry", "large", "site", "bureau", "served", "yesterday"}
 
 # One passphrase with one salt makes one key: a process of tests computes it once, as a server does. It takes 0.1 s.
 passphrases.scrypt = cache(passphrases.scrypt)  # type: ignore[assignment]

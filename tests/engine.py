@@ -174,7 +174,20 @@ def damage(database: str, *statements: str) -> None:
     with psycopg.connect(database) as c:
         c.execute("SET session_replication_role = replica")
         for statement in statements:
-            assert c.execute(statement.replace("rowid", "position").encode()).rowcount > 0, statement
+            rows_changed = c.execute(statement.replace("rowid", "position").encode()).rowcount
+            assert rows_changed, statement  # -1 where nothing is counted: tables were changed
+
+
+def binary(data: bytes) -> str:
+    """How these bytes are written in a statement to the engine in use."""
+    return f"x'{data.hex()}'" if ENGINE == "sqlite" else f"decode('{data.hex()}', 'hex')"
+
+
+def changed(was: str, now: str) -> str:
+    """The state of an event with every `was` in it replaced, as an expression for the engine in use."""
+    if ENGINE == "sqlite":
+        return f"CAST(replace(state, '{was}', '{now}') AS BLOB)"
+    return f"convert_to(replace(convert_from(state, 'UTF8'), '{was}', '{now}'), 'UTF8')"
 
 
 def _broken(folder: Folder) -> bool:
@@ -212,6 +225,16 @@ def copy(folder: Path, target: Path, url: str = "") -> Path:
                 c.execute(f"INSERT INTO {new}.{table} SELECT * FROM {source}.{table}")
         Folder(target).config.write_bytes(msgspec.json.encode(msgspec.structs.replace(config, database=url)))
     return target
+
+
+def put_back(saved: Path, folder: Path) -> Path:
+    """Put a copy in the place of a data folder that nobody has open, and its log in the place of that one's log."""
+    database = Folder(folder).read_config().database
+    if database:
+        with psycopg.connect(database) as c:
+            c.execute(f"DROP SCHEMA {schema_of(database)} CASCADE".encode())
+    shutil.rmtree(folder)
+    return copy(saved, folder, database)
 
 
 def schema_of(url: str) -> str:

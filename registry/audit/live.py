@@ -35,7 +35,7 @@ def verify_live(registry: "Registry") -> Report:
     Every checkpoint that was ever published and every tile of the newest one are compared with the events; that the
     log has gone on since is no finding.
 
-    Raise Unavailable if other processes keep moving the register on while this one looks.
+    Raise Unavailable if the store cannot be read, or other processes keep moving the register on while this one looks.
     """
     for _ in range(_ATTEMPTS):
         published = registry.tlog.published()  # before the snapshot, so that its events are in there
@@ -54,13 +54,15 @@ def verify_history(registry: "Registry") -> Report:
 
     Every leaf, made anew in log order, against every published tile and checkpoint; then every stream of every kind
     folded in order: versions without a gap, what may follow what, two officers, each in the role for it then. Claims,
-    register, seals and certificates are left to `verify_live`.
+    register, seals and certificates are left to `verify_live`. Raise Unavailable if the store cannot be read.
     """
     published = registry.tlog.published()  # before the snapshot, so that its events are in there
     with registry.log.snapshot():
         head, findings = registry.log.head(), Findings()
         try:
             seen = at_history(registry, head, published)
+        except Unavailable:
+            raise  # what cannot be read is not judged: a closer look would be at another moment
         except (Unwell, RegistryError, KeysError):
             seen = _retold_closely(registry, head, published, findings)
         return _report("history", registry, head, published, seen, findings)
@@ -80,6 +82,8 @@ def _verify(registry: "Registry", head: int, published: bytes | None, frozen: st
         findings.add(Finding(code=Code.FROZEN, message=frozen))
     try:
         seen, rebuild = at_everything(registry, head, published)
+    except Unavailable:
+        raise  # what cannot be read is not judged: a closer look would be at another moment
     except (Unwell, RegistryError, KeysError):
         seen, rebuild = _looked_closely(registry, head, published, findings)
     keysets.compare(rebuild.keysets, registry.custody.keyring, findings)

@@ -2,7 +2,7 @@
 
 (1) the settings can be read
 (2) every key of the key ring opens with the passphrase, the root key too, and each is the key that it is said to be
-(3) the store is whole by SQLite's own check
+(3) the store is whole by SQLite's own check, and has every table and trigger of a log
 (4) the events have the root of every signed checkpoint in the copy
 (5) every scan that an application names is there, as long as its holder's data key is
 """
@@ -25,6 +25,7 @@ from registry.errors import CorruptHistory, LogFrozen
 from registry.folder import Folder
 from registry.log.log import Log
 from registry.log.mapper import decode
+from registry.log.sqlite import lacking
 from registry.paper.application import PaperSubmitted
 from registry.proof.checkpoint import Checkpoint
 from registry.proof.comparing import forked, older_copy
@@ -32,6 +33,8 @@ from registry.proof.leaves import Events, generation_of
 from registry.proof.published import PublishedLog
 from registry.proof.signers import open_by, origin_of
 from registry.proof.tree import RightEdge, leaf_hash
+
+_OTHER = "运行 title-registry doctor；从另一份备份恢复"
 
 
 class Contents(NamedTuple):
@@ -50,6 +53,8 @@ def examine(copy: Folder, passphrase: bytes, evidence: Collection[str]) -> Conte
     copy.read_config()  # (1)
     keyring = _check_keys(copy.keys, passphrase)  # (2)
     _check_store(copy.log)  # (3)
+    if lost := lacking(copy.log):
+        raise CorruptHistory(f"数据库 {copy.log.name} 缺少 {'、'.join(lost)}", fix=_OTHER)
     with closing(Log(copy.log, None)) as log:
         tlog = published_in(copy, log.recorder, keyring, copy.beside)
         keys = tlog.keys()
@@ -118,7 +123,7 @@ def _check_store(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         said = str(error)
     if said != "ok":
-        raise CorruptHistory(f"数据库 {path.name} 已损坏：{said}", fix="运行 title-registry doctor；从另一份备份恢复")
+        raise CorruptHistory(f"数据库 {path.name} 已损坏：{said}", fix=_OTHER)
 
 
 def _check_evidence(log: Log, present: Collection[str]) -> None:

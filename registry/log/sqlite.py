@@ -290,6 +290,14 @@ def whole(path: Path) -> tuple[str, str]:
     return f"{path.name}, {path.stat().st_size:,} bytes, whole", ""
 
 
+def lacking(path: Path) -> list[str]:
+    """The tables and triggers of a log that this file does not have as they are made here."""
+    asked = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    with closing(sqlite3.connect(":memory:")) as ours, closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
+        ours.executescript(_SCHEMA)
+        return sorted(name for name, _ in set(ours.execute(asked)) - set(c.execute(asked)))
+
+
 @cache
 def _sql(statement: str) -> str:
     return statement.replace("POSITION", "rowid").replace("HOLDER", _HOLDER)

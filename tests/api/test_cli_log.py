@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -270,13 +268,10 @@ def test_rebuild_writes_the_same_tiles(cli: Cli) -> None:
 @pytest.fixture
 def frozen(cli: Cli) -> Cli:
     """Yesterday's copy in the place of today's data folder; the second store knows today."""
-    with closing(sqlite3.connect(cli.folder / "data/registry.db")) as store:
-        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copytree(cli.folder / "data", cli.folder / "yesterday")
+    engine.copy(cli.folder / "data", cli.folder / "yesterday")
     csv_file(cli.folder, table([good(31, 姓名="何青")])).rename(cli.folder / "more.csv")
     cli.ok("import", "awards", "more.csv", "--authority", "331100", "--document", "丽人社〔2021〕101号")
-    shutil.rmtree(cli.folder / "data")
-    (cli.folder / "yesterday").rename(cli.folder / "data")
+    engine.put_back(cli.folder / "yesterday", cli.folder / "data")
     return cli
 
 
@@ -298,7 +293,6 @@ def test_a_frozen_log_answers_nothing_and_says_why(frozen: Cli, command: tuple[s
     assert "title-registry restore" in frozen(*command).stderr
 
 
-@pytest.mark.sqlite_file
 def test_a_frozen_log_can_be_looked_at(frozen: Cli) -> None:
     shown = frozen("log", "status", "-o", "json")
     found: dict[str, Any] = json.loads(shown.stdout)
@@ -319,7 +313,6 @@ def test_a_second_store_that_is_broken_freezes_too(cli: Cli) -> None:
     assert (shown.exit_code, json.loads(shown.stdout)["outside_size"]) == (1, None)
 
 
-@pytest.mark.sqlite_file
 def test_another_log_may_follow_only_a_frozen_one_and_commits_to_it(frozen: Cli) -> None:
     frozen.usage("log", "succeed", says="--reason")
     frozen.refused("log", "succeed", "--reason", " ", code="bad-input")

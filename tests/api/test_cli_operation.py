@@ -16,6 +16,7 @@ import pytest
 
 from tests.api.conftest import NUMBERS, Cli
 from tests.api.test_cli_program import PROGRAM, environment
+from tests.audit_life import damage
 from tests.rotating import operator_in
 
 # init
@@ -125,7 +126,7 @@ def test_the_register_can_be_thrown_away_and_built_again(cli: Cli) -> None:
     assert cli.data("titles", "list") == before
 
 
-@pytest.mark.sqlite_file
+@pytest.mark.sqlite_file  # without settings nobody knows where a log in PostgreSQL is, not even this test
 def test_settings_are_shown_and_a_broken_file_is_named(cli: Cli) -> None:
     shown = cli.data("config", "check", TITLE_REGISTRY_PORT="9000")
     assert (shown["process"]["port"], shown["data"]["sample"]) == (9000, True)
@@ -134,7 +135,7 @@ def test_settings_are_shown_and_a_broken_file_is_named(cli: Cli) -> None:
     cli.refused("config", "check", code="unavailable", says="config.json 不能读取")
 
 
-@pytest.mark.sqlite_file
+@pytest.mark.sqlite_file  # the doctor warns of the settings that make the tests' server quick
 def test_a_healthy_registry(cli: Cli) -> None:
     assert {one["outcome"] for one in cli.data("doctor")} == {"ok"}
     assert "All is well" in cli.ok("doctor").stderr
@@ -145,7 +146,8 @@ def test_a_healthy_registry(cli: Cli) -> None:
     [
         ("loose", "Data folder", "warning"),
         ("passphrase", "Keys", "failed"),
-        pytest.param("store", "Store", "failed", marks=pytest.mark.sqlite_file),
+        pytest.param("file", "Store", "failed", marks=pytest.mark.sqlite_file),
+        ("table", "Log", "failed"),
         ("register", "History", "failed"),
     ],
 )
@@ -155,8 +157,10 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(cli: Cli, name: str,
         data.chmod(0o755)
     elif name == "passphrase":
         (cli.folder / "pp").write_text("another")
-    elif name == "store":
+    elif name == "file":
         (data / "registry.db").write_bytes(b"no database")
+    elif name == "table":
+        damage(data / "registry.db", "ALTER TABLE stored_events RENAME TO lost")
     else:
         cli.ok("titles", "list")  # makes it
         connection = sqlite3.connect(data / "register.db")

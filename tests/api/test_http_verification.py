@@ -14,6 +14,8 @@ import pytest
 
 from registry.titles.code import parse_code
 from registry.titles.events import DecisionKind
+from tests import engine
+from tests.audit_life import damage
 from tests.people import CHIEF, CLERK, deciding, identity_number
 from tests.served import NAME, Cabinet, Site, copied, serving, unchanged
 
@@ -428,7 +430,7 @@ def assert_no_verdict(site: Site, one: str) -> None:
         assert_private(response)
 
 
-@pytest.mark.sqlite_file
+@pytest.mark.sqlite_file  # about the pages of the file
 def test_a_log_that_cannot_be_read_is_no_verdict(cabinet: Cabinet, tmp_path: Path) -> None:
     data = copied(cabinet.registry.folder.path, tmp_path / "data")
     with closing(sqlite3.connect(data / "registry.db")) as database:
@@ -437,25 +439,36 @@ def test_a_log_that_cannot_be_read_is_no_verdict(cabinet: Cabinet, tmp_path: Pat
         file.seek(4096)  # all but the first page, so that it still opens
         file.write(b"\xa5" * ((data / "registry.db").stat().st_size - 4096))
     with serving(data) as site:
-        for one in (cabinet.valid.code, cabinet.revoked.code, UNKNOWN, "x"):
-            assert_no_verdict(site, one)
-        assert site.asked(cabinet.qr(cabinet.valid)).json()["status"] == "unavailable"
-        assert site.uploaded(cabinet.pdf(cabinet.valid)).status_code == 503
-        batch = site.post("/api/v1/verifications/batch", json={"codes": [cabinet.valid.code]})
-        assert [answer["status"] for answer in batch.json()["answers"]] == ["unavailable"]
-        ready = site.get("/readyz")
-        assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
-        assert site.get("/healthz").status_code == 200, "the process itself runs"
+        assert_nothing_is_said(site, cabinet)
 
 
-@pytest.mark.sqlite_file
+def test_a_log_whose_tables_are_lost_while_it_is_served_is_no_verdict(cabinet: Cabinet, tmp_path: Path) -> None:
+    data = copied(cabinet.registry.folder.path, tmp_path / "data")
+    with serving(data) as site:
+        damage(data / "registry.db", "ALTER TABLE stored_events RENAME TO lost", "ALTER TABLE claims RENAME TO gone")
+        assert_nothing_is_said(site, cabinet)
+
+
+def assert_nothing_is_said(site: Site, cabinet: Cabinet) -> None:
+    for one in (cabinet.valid.code, cabinet.revoked.code, UNKNOWN, "x"):
+        assert_no_verdict(site, one)
+    assert site.asked(cabinet.qr(cabinet.valid)).json()["status"] == "unavailable"
+    assert site.uploaded(cabinet.pdf(cabinet.valid)).status_code == 503
+    batch = site.post("/api/v1/verifications/batch", json={"codes": [cabinet.valid.code]})
+    assert [answer["status"] for answer in batch.json()["answers"]] == ["unavailable"]
+    ready = site.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+    assert site.get("/healthz").status_code == 200, "the process itself runs"
+
+
 def test_one_damaged_record_takes_no_other_with_it(cabinet: Cabinet, tmp_path: Path) -> None:
     data = copied(cabinet.registry.folder.path, tmp_path / "data")
     event, key = cabinet.stream(cabinet.other), cabinet.registry.title(cabinet.stream(cabinet.fresh[2])).holder
-    with closing(sqlite3.connect(data / "registry.db")) as database, database:
-        database.execute("DROP TRIGGER stored_events_no_update")
-        database.execute("UPDATE stored_events SET state='{}' WHERE originator_id=? AND originator_version=3", (event,))
-        database.execute("UPDATE data_keys SET wrapped=zeroblob(60) WHERE holder=?", (key,))
+    damage(
+        data / "registry.db",
+        f"UPDATE stored_events SET state='{{}}' WHERE originator_id='{event}' AND originator_version=3",
+        f"UPDATE data_keys SET wrapped={engine.binary(bytes(60))} WHERE holder='{key}'",
+    )
     with serving(data) as site:
         for certificate in (cabinet.other, cabinet.fresh[2]):
             assert_no_verdict(site, certificate.code)

@@ -1,6 +1,5 @@
-"""Changing what was approved, saying more than one is asked, and moving sealed bytes about in the file."""
+"""Changing what was approved, saying more than one is asked, and moving sealed bytes about in the store."""
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -8,11 +7,14 @@ from typing import Any
 import pytest
 
 from registry.audit.live import verify_live
+from registry.folder import Folder
 from registry.service import Registry
 from registry.terms import Role
 from registry.titles.events import DecisionKind
+from tests import engine
 from tests.api.bureau import Bureau, Reader, refused
 from tests.attacks.house import unchanged
+from tests.audit_life import damage
 from tests.lists import COMMITTEE
 from tests.people import (
     CITY,
@@ -137,38 +139,37 @@ def test_a_field_said_twice_is_said_once(bureau: Bureau, clerk: Reader) -> None:
     assert bureau.registry.log.head() == before
 
 
-# --- moving sealed bytes about in the file: who has the machine, and not the passphrase
+# --- moving sealed bytes about in the store: who has the machine, and not the passphrase
 
 
-def _events(c: sqlite3.Connection, streams: tuple[str, str]) -> None:
+def _events(folder: Folder, streams: tuple[str, str]) -> None:
     """Two holders' first events change places: each box is right, and in the wrong place."""
-    c.execute("DROP TRIGGER stored_events_no_update")
-    find = "SELECT state FROM stored_events WHERE originator_id=? AND originator_version=1"
-    states = [c.execute(find, (one,)).fetchone()[0] for one in streams]
-    for one, state in zip(streams, reversed(states), strict=True):
-        c.execute("UPDATE stored_events SET state=? WHERE originator_id=? AND originator_version=1", (state, one))
+    where = [f"originator_id='{one}' AND originator_version=1" for one in streams]
+    _swap(folder, "stored_events", "state", where)
 
 
-def _keys(c: sqlite3.Connection, streams: tuple[str, str]) -> None:
+def _keys(folder: Folder, streams: tuple[str, str]) -> None:
     """Two rows of the data-key table change places."""
-    find = "SELECT wrapped FROM data_keys WHERE holder=?"
-    wrapped = [c.execute(find, (one,)).fetchone()[0] for one in streams]
-    for one, key in zip(streams, reversed(wrapped), strict=True):
-        c.execute("UPDATE data_keys SET wrapped=? WHERE holder=?", (key, one))
+    _swap(folder, "data_keys", "wrapped", [f"holder='{one}'" for one in streams])
 
 
-def _claims(c: sqlite3.Connection, streams: tuple[str, str]) -> None:
+def _swap(folder: Folder, table: str, column: str, where: list[str]) -> None:
+    """The bytes in this column change places between two rows."""
+    found = [engine.asked(folder, f"SELECT {column} FROM {table} WHERE {one}")[0][0] for one in where]
+    for one, other in zip(where, reversed(found), strict=True):
+        damage(folder.log, f"UPDATE {table} SET {column}={engine.binary(other)} WHERE {one}")
+
+
+def _claims(folder: Folder, streams: tuple[str, str]) -> None:
     """The blind index rows of two persons change places: a number would lead to the other person."""
-    scope = "SELECT scope, key, stream FROM claims WHERE stream IN (?, ?)"
-    for scope_, key, stream in c.execute(scope, streams).fetchall():
-        other = streams[1 - streams.index(stream)]
-        c.execute("UPDATE claims SET stream=? WHERE scope=? AND key=?", (other, scope_, key))
+    one, other = streams
+    swapped = f"CASE stream WHEN '{one}' THEN '{other}' ELSE '{one}' END"
+    damage(folder.log, f"UPDATE claims SET stream={swapped} WHERE stream IN ('{one}', '{other}')")
 
 
-@pytest.mark.sqlite_file
 @pytest.mark.parametrize("swap", [_events, _keys, _claims], ids=["sealed fields", "data keys", "blind index"])
 def test_what_was_swapped_in_the_file_is_no_answer_and_the_audit_names_it(
-    bureau: Bureau, second: Registry, clerk: Reader, swap: Callable[[sqlite3.Connection, tuple[str, str]], None]
+    bureau: Bureau, second: Registry, clerk: Reader, swap: Callable[[Folder, tuple[str, str]], None]
 ) -> None:
     """Found by the seal at the next look (503, never another's name) and by the audit, without anybody looking."""
     registry = bureau.registry
@@ -178,8 +179,7 @@ def test_what_was_swapped_in_the_file_is_no_answer_and_the_audit_names_it(
     registry.tlog.sequence()
     holders = (registry.title(titles[0]).holder, registry.title(titles[1]).holder)
     assert verify_live(registry).ok
-    with closing(sqlite3.connect(registry.folder.path / "registry.db", isolation_level=None)) as c:
-        swap(c, holders)
+    swap(registry.folder, holders)
     report = verify_live(second)
     assert not report.ok, "the audit must name it"
     if swap is not _claims:

@@ -249,12 +249,11 @@ def test_an_empty_directory_is_taken_and_a_full_one_refused(live: Life, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
 
 
-@pytest.mark.sqlite_file
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE stored_events SET state=CAST('no json' AS BLOB) WHERE rowid=4",
-        "UPDATE stored_events SET state=CAST(replace(state, ':', ': ') AS BLOB) WHERE rowid=4",
+        f"UPDATE stored_events SET state={engine.binary(b'no json')} WHERE rowid=4",
+        f"UPDATE stored_events SET state={engine.changed(':', ': ')} WHERE rowid=4",
         "UPDATE stored_events SET topic='never-heard-of/1' WHERE rowid=4",
         "UPDATE stored_events SET originator_version=7 WHERE rowid=4",
         "DELETE FROM stored_events WHERE rowid=4",
@@ -419,12 +418,11 @@ def test_a_log_that_does_not_extend_its_last_checkpoint_is_not_exported(large: R
     assert not (tmp_path / "export.partial").exists()
 
 
-@pytest.mark.sqlite_file
 def test_a_log_whose_events_are_not_those_that_were_signed_is_not_exported(large: Registry, tmp_path: Path) -> None:
     large.tlog.sequence()
     damage(
         large.folder.log,
-        "UPDATE stored_events SET state=CAST(replace(state, 'clerk-01', 'clerk-99') AS BLOB) WHERE rowid=40",
+        f"UPDATE stored_events SET state={engine.changed('clerk-01', 'clerk-99')} WHERE rowid=40",
     )
     with pytest.raises(CorruptHistory, match="与检查点所签的根不符"):
         export(large, tmp_path / "export")

@@ -235,13 +235,7 @@ def other_key(registry: Registry) -> None:
 
 
 def changed_event(registry: Registry) -> None:
-    if registry.config.database:
-        other = "convert_to(replace(convert_from(state, 'UTF8'), 'clerk-01', 'clerk-07'), 'UTF8')"
-        with psycopg.connect(registry.config.database) as server:
-            server.execute("ALTER TABLE stored_events DISABLE TRIGGER append_only")
-            server.execute(f"UPDATE stored_events SET state={other} WHERE topic='title-awarded/1'")
-        return
-    other = "CAST(replace(CAST(state AS TEXT), 'clerk-01', 'clerk-07') AS BLOB)"
+    other = engine.changed("clerk-01", "clerk-07")
     damage(registry.folder.log, f"UPDATE stored_events SET state={other} WHERE topic='title-awarded/1'")
 
 
@@ -252,6 +246,16 @@ def damaged_store(registry: Registry) -> None:
     data = bytearray(registry.folder.log.read_bytes())
     data[(page - 1) * 4096 : page * 4096] = bytes(4096)
     registry.folder.log.write_bytes(data)
+
+
+def lost_table(registry: Registry) -> None:
+    with closing(sqlite3.connect(registry.folder.log)) as c:
+        c.execute("DROP TABLE data_keys")
+
+
+def lost_trigger(registry: Registry) -> None:
+    with closing(sqlite3.connect(registry.folder.log)) as c:
+        c.execute("DROP TRIGGER stored_events_no_delete")
 
 
 def no_store(registry: Registry) -> None:
@@ -271,6 +275,8 @@ def no_server(registry: Registry) -> None:
 STORES = {
     "sqlite": [
         pytest.param(damaged_store, "corrupt-history", "registry.db", id="a damaged store"),
+        pytest.param(lost_table, "corrupt-history", "缺少 data_keys", id="a lost table"),
+        pytest.param(lost_trigger, "corrupt-history", "缺少 stored_events_no_delete", id="a lost trigger"),
         pytest.param(no_store, "unavailable", "registry.db", id="no store"),
     ],
     "postgresql": [

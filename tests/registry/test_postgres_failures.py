@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from registry.audit import live, verify_live
 from registry.awarding import Awarding
 from registry.errors import RegistryError, Unavailable
 from registry.log import pgserver, postgres
@@ -312,6 +313,25 @@ def test_while_a_follower_waits(registry: Registry) -> None:
     except Unavailable:
         assert recorder.wait(head, PATIENCE) == registry.log.head()
     assert registry.title(stream)
+
+
+def test_while_an_audit_looks(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read is no finding, whatever others write meanwhile."""
+    registry.award(awarding(person(1)), officer=CLERK)
+    look = live.at_everything
+
+    def lost(*seen: Any) -> Any:
+        mine = registry.log.recorder.connection.info.backend_pid  # type: ignore[attr-defined]
+        with closing(Registry(registry.folder, registry.custody, registry.log.clock)) as second:
+            end(second, mine)
+            second.award(awarding(person(2)), officer=CLERK)
+        return look(*seen)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "at_everything", lost)
+        with pytest.raises(Unavailable):
+            verify_live(registry)
+    assert verify_live(registry).ok
 
 
 def test_who_leads_loses_it_with_the_connection(registry: Registry) -> None:

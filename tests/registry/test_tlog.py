@@ -64,18 +64,22 @@ def awarded(registry: Registry, *numbers: int) -> list[str]:
 
 
 def yesterday(registry: Registry, path: Path) -> Path:
-    """A copy of the data folder as it is now."""
-    registry.log.recorder.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copytree(registry.folder.path, path)
-    return path
+    """A copy of the data folder, and of its log, as they are now."""
+    assert registry.log.recorder.fold_in()
+    return engine.copy(registry.folder.path, path)
 
 
 def put_back(registry: Registry, copy: Path, clock: Clock) -> Registry:
     """The copy in the place of the data folder, opened anew."""
     registry.close()
-    shutil.rmtree(registry.folder.path)
-    shutil.copytree(copy, registry.folder.path)
+    engine.put_back(copy, registry.folder.path)
     return Registry(Folder(registry.folder.path), registry.custody, clock)
+
+
+def only_the_log(old: Path, new: Path) -> None:
+    """The log of one copy in another: its file, or the settings that say where it is in PostgreSQL."""
+    name = "registry.db" if engine.ENGINE == "sqlite" else "config.json"
+    shutil.copy(old / name, new / name)
 
 
 # what is published
@@ -240,7 +244,6 @@ def frozen(registry: Registry) -> str:
     return reason
 
 
-@pytest.mark.sqlite_file
 def test_yesterday_s_folder_is_noticed_and_today_s_heals_it(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     """The revocation of today must not vanish with a copy of yesterday."""
     [title] = awarded(registry, 1)
@@ -258,7 +261,6 @@ def test_yesterday_s_folder_is_noticed_and_today_s_heals_it(registry: Registry, 
     healed.close()
 
 
-@pytest.mark.sqlite_file
 def test_only_the_database_of_yesterday(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -266,13 +268,12 @@ def test_only_the_database_of_yesterday(registry: Registry, clock: Clock, tmp_pa
     awarded(registry, 2)
     registry.tlog.sequence()
     new = yesterday(registry, tmp_path / "new")
-    shutil.copy(old / "registry.db", new / "registry.db")
+    only_the_log(old, new)
     restored = put_back(registry, new, clock)
     assert "旧副本" in frozen(restored)
     restored.close()
 
 
-@pytest.mark.sqlite_file
 def test_a_copy_that_went_its_own_way_is_a_fork(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -291,7 +292,6 @@ def test_a_copy_that_went_its_own_way_is_a_fork(registry: Registry, clock: Clock
     forked.close()
 
 
-@pytest.mark.sqlite_file
 def test_a_database_that_was_written_on_from_an_old_copy(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     """The log folder is the right one; the events behind it are others."""
     awarded(registry, 1)
@@ -305,7 +305,7 @@ def test_a_database_that_was_written_on_from_an_old_copy(registry: Registry, clo
     awarded(elsewhere, 3, 4)
     yesterday(elsewhere, tmp_path / "unused")
     elsewhere.close()
-    shutil.copy(old / "registry.db", new / "registry.db")
+    only_the_log(old, new)
     forked = put_back(registry, new, clock)
     assert "分叉" in frozen(forked)
     forked.close()
@@ -327,7 +327,6 @@ def test_a_checkpoint_of_another_log_in_the_second_store(registry: Registry, sec
     assert "第二存储" in frozen(second)
 
 
-@pytest.mark.sqlite_file
 def test_what_is_lost_for_ever_is_followed_by_a_log_that_commits_to_it(
     registry: Registry, clock: Clock, tmp_path: Path
 ) -> None:
@@ -359,7 +358,6 @@ def test_what_is_lost_for_ever_is_followed_by_a_log_that_commits_to_it(
     again.close()
 
 
-@pytest.mark.sqlite_file
 def test_a_log_that_is_well_is_not_followed(registry: Registry, clock: Clock, tmp_path: Path) -> None:
     awarded(registry, 1)
     registry.tlog.sequence()
@@ -429,13 +427,12 @@ def test_lost_tiles_are_made_again_from_the_events(registry: Registry, second: R
     assert said(second.tlog.published() or b"") == (len(entries := leaf_entries(second)), mth(entries))
 
 
-@pytest.mark.sqlite_file
 def test_a_changed_record_is_found_when_everything_is_read_again(registry: Registry, second: Registry) -> None:
     awarded(registry, *range(200))
     registry.tlog.sequence()
     assert verify_live(registry).ok
-    changed = "CAST(replace(state, 'clerk-01', 'clerk-02') AS BLOB)"
-    damage(registry.folder.log, f"UPDATE stored_events SET state={changed} WHERE rowid=77")
+    other = engine.changed("clerk-01", "clerk-02")
+    damage(registry.folder.log, f"UPDATE stored_events SET state={other} WHERE rowid=77")
     assert registry.continuity.examine() is None
     assert {Code.FORK, Code.TREE_ROOT} <= {one.code for one in verify_live(second).findings}
     with pytest.raises(LogFrozen, match="分叉"):

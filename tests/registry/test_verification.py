@@ -1,8 +1,6 @@
 """What an employer is told: now, as of a day, as it was known at a time; and what never gets an answer."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -24,6 +22,7 @@ from registry.titles.events import DecisionKind
 from registry.titles.state import Certificate
 from registry.titles.token import AUTHORITY, NAME, payload
 from tests import engine
+from tests.audit_life import damage
 from tests.check_log import check_log
 from tests.people import (
     CHIEF,
@@ -373,10 +372,8 @@ def test_not_yet_effective(registry: Registry, clock: Clock) -> None:
 # --- it could not be checked
 
 
-@pytest.mark.sqlite_file
 def test_a_store_that_cannot_be_read_is_never_a_verdict(registry: Registry, certificate: Certificate) -> None:
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        c.execute("ALTER TABLE claims RENAME TO lost")
+    damage(registry.folder.log, "ALTER TABLE claims RENAME TO lost")
     with pytest.raises(Unavailable) as caught:
         registry.verifier.check(certificate.code)
     assert caught.value.fix
@@ -384,12 +381,9 @@ def test_a_store_that_cannot_be_read_is_never_a_verdict(registry: Registry, cert
         registry.verifier.check_token(token_of(certificate))
 
 
-@pytest.mark.sqlite_file
 def test_a_history_that_is_corrupt_is_never_a_verdict(registry: Registry, title: str, certificate: Certificate) -> None:
-    with closing(sqlite3.connect(registry.folder.log)) as c:
-        c.execute("DROP TRIGGER stored_events_no_update")
-        c.execute("UPDATE stored_events SET state='{}' WHERE originator_id=? AND originator_version=1", (title,))
-        c.commit()
+    where = f"originator_id='{title}' AND originator_version=1"
+    damage(registry.folder.log, f"UPDATE stored_events SET state='{{}}' WHERE {where}")  # in SQLite this is text
     with pytest.raises(CorruptHistory) as caught:
         registry.verifier.check(certificate.code)
     assert f"{title} version 1" in caught.value.message
