@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import Settings
+from api.signin.sessions import ABSOLUTE, FRESH, IDLE
 from registry import streams
 from registry.folder import Config
 from registry.log.facts import FACTS, PRIVATE
@@ -32,6 +33,13 @@ def test_every_setting_stands_in_operations() -> None:
         assert f"`TITLE_REGISTRY_{field.upper()}`" in text, field
     for field in Config.__struct_fields__:
         assert f"`{field}`" in text, field
+
+
+def test_the_times_of_a_session_stand_in_operations() -> None:
+    text = " ".join((DOCS / "operations.md").read_text().split())
+    idle, whole, fresh = (int(one.total_seconds() // 60) for one in (IDLE, ABSOLUTE, FRESH))
+    assert f"ends after {idle} minutes of nothing and after {whole // 60} hours in any case" in text
+    assert f"a sign-in that is at most {fresh} minutes old" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
