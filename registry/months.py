@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import msgspec
 
 from keys.files import sync_folder
 from registry.errors import BadInput, Unavailable
-from registry.wal import BUSY_SECONDS
+from registry.sqlitefile import BUSY_SECONDS, objects, objects_of
 
 KEPT_MONTHS = 36  # records of providing personal data are kept for three years (网络数据安全管理条例, article 12)
 LEAST_MONTHS = 6  # network logs are kept for six months at least (网络安全法, article 21)
@@ -33,7 +32,6 @@ CREATE TRIGGER {0}_no_delete BEFORE DELETE ON {0} BEGIN SELECT RAISE(ABORT, '{1}
 CREATE TRIGGER {0}_no_replace BEFORE INSERT ON {0} WHEN EXISTS (SELECT 1 FROM {0} WHERE id=NEW.id)
   BEGIN SELECT RAISE(ABORT, '{1} are append-only'); END;
 """
-_OBJECTS = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
 
 
 def to_ms(moment: datetime) -> int:
@@ -165,7 +163,7 @@ class Months:
         version, known = c.execute("PRAGMA user_version").fetchone()[0], self.shape.version
         if version > known:
             raise Unavailable(f"{self.shape.name} {path} 的格式为 {version}，本程序只识别到 {known}", fix="升级程序")
-        if c.execute(_OBJECTS).fetchall() != _expected(self.shape.schema):
+        if objects(c) != objects_of(self.shape.schema):
             raise Unavailable(f"{self.shape.name} {path} 的结构不对：不是本程序建立的，或被改动过", fix=_FIX)
 
     def _unavailable(self, path: Path, error: Exception) -> Unavailable:
@@ -204,13 +202,6 @@ def _inode(path: Path) -> int:
         return os.stat(path).st_ino
     except FileNotFoundError:
         return 0
-
-
-@cache
-def _expected(schema: str) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as c:
-        c.executescript(schema)
-        return c.execute(_OBJECTS).fetchall()
 
 
 _FIX = "把该文件移到别处留存，再从备份恢复它；此后的记录会记入新文件"

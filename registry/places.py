@@ -15,27 +15,26 @@ class Places:
 
     def find(self, one: int, two: int) -> int:
         """The number of a hash; 0 if it has none."""
-        ones, twos, numbers, mask = self._ones, self._twos, self._numbers, self._mask
-        place = one & mask
-        while number := numbers[place]:
-            if ones[place] == one and twos[place] == two:
-                return number
-            place = (place + 1) & mask
-        return 0
+        return self._numbers[self._place(one, two)]
 
     def keep(self, one: int, two: int, number: int) -> int:
         """The number that a hash has; 0 if it had none, and then it has this one."""
-        ones, twos, numbers, mask = self._ones, self._twos, self._numbers, self._mask
-        place = one & mask
-        while found := numbers[place]:
-            if ones[place] == one and twos[place] == two:
-                return found
-            place = (place + 1) & mask
-        ones[place], twos[place], numbers[place] = one, two, number
+        place = self._place(one, two)
+        if found := self._numbers[place]:
+            return found
+        self._ones[place], self._twos[place], self._numbers[place] = one, two, number
         self._count += 1
-        if self._count * 3 > mask * 2:
+        if self._count * 3 > self._mask * 2:
             self._grow()
         return 0
+
+    def _place(self, one: int, two: int) -> int:
+        """Where a hash is, or the empty place where it would be."""
+        ones, twos, numbers, mask = self._ones, self._twos, self._numbers, self._mask
+        place = one & mask
+        while numbers[place] and (ones[place] != one or twos[place] != two):
+            place = (place + 1) & mask
+        return place
 
     def _resize(self, places: int) -> None:
         self._mask = places - 1
@@ -45,10 +44,7 @@ class Places:
     def _grow(self) -> None:
         old = zip(self._ones, self._twos, self._numbers, strict=True)
         self._resize((self._mask + 1) * 2)
-        numbers, mask = self._numbers, self._mask
         for one, two, number in old:
             if number:
-                place = one & mask
-                while numbers[place]:
-                    place = (place + 1) & mask
-                self._ones[place], self._twos[place], numbers[place] = one, two, number
+                place = self._place(one, two)
+                self._ones[place], self._twos[place], self._numbers[place] = one, two, number

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import Unavailable
-from registry.wal import BUSY_SECONDS, switch_to_wal
+from registry.sqlitefile import BUSY_SECONDS, switch_to_wal
 
 SCHEMA_VERSION = 1
 

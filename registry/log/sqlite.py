@@ -20,7 +20,7 @@ from registry.errors import Unavailable
 from registry.log.changes import MOVED, Changes, ClaimTaken, Outcome, Overtaken, independent, moved, together
 from registry.log.recorder import CLAIMED, OR_NOBODY, VERSION, ClaimedRow, LogRecorder
 from registry.log.scattered import SCATTERED
-from registry.wal import BUSY_SECONDS, switch_to_wal
+from registry.sqlitefile import BUSY_SECONDS, objects, objects_of, switch_to_wal
 
 SCHEMA_VERSION = 1
 
@@ -292,10 +292,8 @@ def whole(path: Path) -> tuple[str, str]:
 
 def lacking(path: Path) -> list[str]:
     """The tables and triggers of a log that this file does not have as they are made here."""
-    asked = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-    with closing(sqlite3.connect(":memory:")) as ours, closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
-        ours.executescript(_SCHEMA)
-        return sorted(name for name, _ in set(ours.execute(asked)) - set(c.execute(asked)))
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
+        return sorted(name for name, _ in objects_of(_SCHEMA) - objects(c))
 
 
 @cache

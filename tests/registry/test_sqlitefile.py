@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from registry import wal
-from registry.wal import switch_to_wal
+from registry import sqlitefile
+from registry.sqlitefile import switch_to_wal
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_who_comes_while_another_has_the_file_tries_again_until_it_is_free(
 def test_a_file_that_never_comes_free_is_refused_as_locked_and_stays_as_it_is(
     file: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(sqlitefile, "BUSY_SECONDS", 0.02)
     with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as c:
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             switch_to_wal(c)
